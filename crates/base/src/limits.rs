@@ -1,0 +1,34 @@
+//! Every bound of a queue, map, buffer or message, in one place, with its unit in its name.
+
+/// Largest request frame accepted, in bytes; Kafka's `socket.request.max.bytes`.
+pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// A frame is read into memory in steps of at most this many bytes, so that a claimed length costs nothing.
+pub const FRAME_STEP_BYTES: usize = 64 * 1024;
+
+/// Longest topic name, in bytes (Kafka's rule: a directory name must fit).
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// Most partitions that one topic may have.
+pub const TOPIC_PARTITIONS_MAX: i32 = 10_000;
+
+/// Requests of one connection that may be in work at once; more are left in the socket.
+pub const CONNECTION_REQUESTS_MAX: usize = 64;
+
+/// Idempotent producers remembered per partition.
+pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
+
+/// Batches remembered per idempotent producer and partition (Kafka's window of five).
+pub const PRODUCER_BATCHES: usize = 5;
+
+/// A compressed batch may inflate to at most this many bytes.
+pub const INFLATED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Appends waiting for one writer thread.
+pub const WRITER_QUEUE_MAX: usize = 4_096;
+
+/// Metadata commands waiting for a decision.
+pub const PROPOSALS_MAX: usize = 1_024;
+
+/// A connection hands its worker thread on after sending or receiving this many bytes.
+pub const YIELD_BYTES: usize = 256 * 1024;
