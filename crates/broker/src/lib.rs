@@ -1,1 +1,33 @@
-//! Being built.
+//! A node: the doors clients come through, the partitions behind them, and the wiring.
+//!
+//! ```text
+//!   kafka/  connection task ── decode, authorise ──> one handler per API
+//!              │ produce: batches to the writer that owns the partition (room replica)
+//!              │ fetch:   slices from the partition's published view, never through its owner
+//!              └ admin:   commands to the metadata quorum (room controller)
+//!   http/   health, metrics, the read side of /v1
+//!   reconciler   new Image -> actions on partitions -> partition map
+//! ```
+//! [`Node::start`] is the only way a node comes to life: the binary, the tests and the simulator all use it.
+
+mod cold;
+mod config;
+mod directories;
+mod env;
+mod http;
+mod kafka;
+mod metrics;
+mod node;
+mod partitions;
+mod real;
+mod reconciler;
+mod serve;
+mod settings;
+mod shared;
+mod verify;
+
+pub use config::*;
+pub use env::Env;
+pub use node::{Node, NodeError};
+pub use serve::{ServeError, serve};
+pub use verify::{VerifyError, verify};

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use forebay_base::Region;
 
+mod real;
+
+pub use real::RealDisk;
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {

@@ -151,7 +151,11 @@ impl BatchHeader {
 
     /// What the timestamps mean.
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.attributes & LOG_APPEND_TIME == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
+        if self.attributes & LOG_APPEND_TIME == 0 {
+            TimestampType::CreateTime
+        } else {
+            TimestampType::LogAppendTime
+        }
     }
 
     /// True for a batch of a transaction.
@@ -183,7 +187,11 @@ impl BatchHeader {
 /// Checks the CRC-32C of one whole batch.
 pub fn verify_crc(batch: &[u8]) -> Result<(), BatchError> {
     let stored = u32::from_be_bytes(field(batch, 17)?);
-    if crc32c(batch.get(CRC_FROM..).ok_or(BatchError::Short)?) == stored { Ok(()) } else { Err(BatchError::Crc) }
+    if crc32c(batch.get(CRC_FROM..).ok_or(BatchError::Short)?) == stored {
+        Ok(())
+    } else {
+        Err(BatchError::Crc)
+    }
 }
 
 /// Stamps what the leader owns, base offset and leader epoch, into a batch or its header. The checksum does not

@@ -7,8 +7,19 @@
 //! ```
 //! `batchLength` counts from byte 12. The CRC-32C covers byte 21 to the end, so a leader can stamp the first two
 //! fields without touching it.
+//!
+//! [`BatchHeader`] is all a broker reads of most batches. [`Records`] looks inside: it inflates under a cap and checks
+//! every length against the bytes that remain. [`BatchBuilder`] is the way back.
 
+mod build;
+mod compress;
 mod header;
+mod record;
+mod snappy;
+
+pub use build::{BatchBuilder, BuildError};
+pub use compress::{compress, decompress};
+pub use record::{Batches, Record, RecordHeader, Records, batches};
 
 pub use header::{
     BatchError, BatchHeader, Compression, HEADER_LEN, LENGTH_PREFIX_LEN, NO_PRODUCER, TimestampType, stamp,

@@ -1,0 +1,92 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forebay_base::{ClusterId, DirectoryId, NodeId, fresh_id};
+use forebay_log::{DataDir, DirError, Identity};
+
+use crate::Env;
+
+/// One data directory, locked and identified.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) data: DataDir,
+    pub(crate) id: DirectoryId,
+    /// The last stop was clean, so nothing needs to be checked at the start.
+    pub(crate) clean: bool,
+}
+
+/// Why the data directories cannot be used together.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoriesError {
+    /// One of them cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirError),
+    /// It belongs to somebody else.
+    #[error("{path} belongs to {found}, not to {expected}; start with the right directory, or with an empty one")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// The same directory twice.
+    #[error("{0} and another data directory are the same one; name each directory once")]
+    Twice(PathBuf),
+}
+
+/// Locks every data directory and formats those that are fresh. All of them carry the same cluster and node.
+pub(crate) fn open(env: &Env, paths: &[PathBuf], node: NodeId) -> Result<(ClusterId, Vec<Directory>), DirectoriesError> {
+    let pid = std::process::id();
+    let mut locked = Vec::with_capacity(paths.len());
+    for path in paths {
+        let data = DataDir::lock(env.disk.clone(), path, pid)?;
+        let identity = data.identity()?;
+        locked.push((data, identity));
+    }
+    let known = locked.iter().find_map(|(_, identity)| identity.as_ref().map(|identity| identity.cluster));
+    let cluster = known.unwrap_or_else(|| ClusterId(fresh_id(&*env.rng)));
+    let mut directories: Vec<Directory> = Vec::with_capacity(locked.len());
+    for (data, identity) in locked {
+        let directory = identify(env, data, identity, cluster, node)?;
+        if directories.iter().any(|other| other.id == directory.id) {
+            return Err(DirectoriesError::Twice(directory.data.path().to_owned()));
+        }
+        directories.push(directory);
+    }
+    Ok((cluster, directories))
+}
+
+fn identify(
+    env: &Env,
+    data: DataDir,
+    identity: Option<Identity>,
+    cluster: ClusterId,
+    node: NodeId,
+) -> Result<Directory, DirectoriesError> {
+    let Some(identity) = identity else {
+        let id = DirectoryId(fresh_id(&*env.rng));
+        data.format(&Identity { cluster, node, directory: id })?;
+        // Nothing is in it, so there is nothing to check.
+        return Ok(Directory { data, id, clean: true });
+    };
+    let foreign = |found: String, expected: String| DirectoriesError::Foreign {
+        path: Path::to_owned(data.path()),
+        found,
+        expected,
+    };
+    if identity.cluster != cluster {
+        return Err(foreign(format!("cluster {}", identity.cluster), format!("cluster {cluster}")));
+    }
+    if identity.node != node {
+        return Err(foreign(format!("node {}", identity.node), format!("node {node} (node.id)")));
+    }
+    let clean = data.take_clean_mark()?;
+    Ok(Directory { id: identity.directory, clean, data })
+}
+
+/// Writes the mark of a clean stop; called last, when everything else is on the disk.
+pub(crate) fn leave_clean(directories: &[Arc<Directory>]) -> Result<(), DirError> {
+    directories.iter().try_for_each(|directory| directory.data.leave_clean_mark())
+}

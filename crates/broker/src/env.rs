@@ -1,0 +1,24 @@
+use std::sync::Arc;
+
+use forebay_base::{Clock, Rng, Workers};
+use forebay_link::Net;
+use forebay_log::Disk;
+
+/// The outside world, handed to a node as values. The binary passes the real one, a simulation its own; nothing
+/// else differs between them.
+#[derive(Debug, Clone)]
+pub struct Env {
+    /// File systems.
+    pub disk: Arc<dyn Disk>,
+    /// Connections.
+    pub net: Arc<dyn Net>,
+    /// Both clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// Threads for the blocking work of volumes.
+    pub workers: Arc<dyn Workers>,
+    /// The small runtime of the control plane (Raft, HTTP), apart from the data plane so that a busy data plane
+    /// never misses a heartbeat. A simulation passes its only runtime.
+    pub control: tokio::runtime::Handle,
+}

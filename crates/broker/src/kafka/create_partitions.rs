@@ -1,0 +1,46 @@
+//! CreatePartitions 0-3. Every topic asked for is echoed.
+
+use forebay_base::NodeId;
+use forebay_meta::{Command, MorePartitions, Reply};
+use forebay_wire::Text;
+use forebay_wire::kafka::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
+use forebay_wire::kafka::ErrorCode;
+
+use super::call::Call;
+use super::codes::{Failure, of_propose_error, of_refusal};
+
+pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    let topics = request.topics.iter().map(|topic| MorePartitions {
+        name: topic.name.to_string(),
+        count: topic.count,
+        assignments: topic.assignments.as_ref().map(|assignments| {
+            let nodes = |ids: &Vec<i32>| ids.iter().map(|id| NodeId(*id)).collect();
+            assignments.iter().map(|assignment| nodes(&assignment.broker_ids)).collect()
+        }),
+    });
+    let command = Command::CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
+    let outcome = match call.node.controller.propose(command).await {
+        Ok(Reply::CreatePartitions(results)) => Ok(results),
+        Ok(_) => Err(ErrorCode::UnknownServerError.into()),
+        Err(error) => Err(of_propose_error(&error)),
+    };
+    let results = request.topics.iter().enumerate().map(|(at, topic)| {
+        let failure: Failure = match &outcome {
+            Err(failure) => failure.clone(),
+            Ok(results) => match results.get(at) {
+                Some(Ok(())) => ErrorCode::None.into(),
+                Some(Err(refusal)) => of_refusal(refusal),
+                None => ErrorCode::UnknownServerError.into(),
+            },
+        };
+        CreatePartitionsTopicResult {
+            name: topic.name.clone(),
+            error_code: failure.code.code(),
+            error_message: failure.message.map(Text::from),
+            ..Default::default()
+        }
+    });
+    CreatePartitionsResponse { results: results.collect(), ..Default::default() }
+}

@@ -1,0 +1,116 @@
+//! CreateTopics 2-7. Decided by the metadata leader, all topics of a request at once; each has its own answer.
+
+use forebay_base::{TopicId, fresh_id};
+use forebay_meta::{Command, CreatedTopic, NewTopic, Refusal, Reply, TopicDefaults, topic_config};
+use forebay_wire::Text;
+use forebay_wire::kafka::create_topics::{
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
+};
+use forebay_wire::kafka::ErrorCode;
+
+use super::call::Call;
+use super::codes::{Failure, of_propose_error, of_refusal};
+use super::describe_configs::source_number;
+
+pub(super) async fn answer(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let topics = request.topics.iter().map(|topic| new_topic(call, topic)).collect();
+    let outcome = propose(call, topics, request.validate_only).await;
+    let results = request.topics.iter().enumerate().map(|(at, topic)| match &outcome {
+        Err(failure) => failed(topic, failure.clone()),
+        Ok(results) => match results.get(at) {
+            Some(Ok(created)) => created_topic(call, topic, created),
+            Some(Err(refusal)) => failed(topic, of_refusal(refusal)),
+            None => failed(topic, ErrorCode::UnknownServerError.into()),
+        },
+    });
+    CreateTopicsResponse { topics: results.collect(), ..Default::default() }
+}
+
+/// Makes topics with the node's defaults, for auto-creation; says which could not be made. One that somebody else
+/// made in the meantime is not a failure.
+pub(super) async fn create_with_defaults(call: &Call, names: Vec<Text>) -> Vec<(Text, ErrorCode)> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let topics = names.iter().map(|name| NewTopic {
+        id: TopicId(fresh_id(&*call.node.rng)),
+        name: name.to_string(),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: Vec::new(),
+        configs: Vec::new(),
+    });
+    let code_of = |name: Text, result: &Result<CreatedTopic, Refusal>| match result {
+        Ok(_) | Err(Refusal::TopicAlreadyExists(_)) => None,
+        Err(refusal) => Some((name, of_refusal(refusal).code)),
+    };
+    match propose(call, topics.collect(), false).await {
+        Ok(results) => names.into_iter().zip(&results).filter_map(|(name, result)| code_of(name, result)).collect(),
+        Err(_) => names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable)).collect(),
+    }
+}
+
+type Created = Vec<Result<CreatedTopic, Refusal>>;
+
+async fn propose(call: &Call, topics: Vec<NewTopic>, validate_only: bool) -> Result<Created, Failure> {
+    let config = &call.node.config;
+    let defaults = TopicDefaults {
+        partitions: config.num_partitions,
+        replication_factor: config.default_replication_factor,
+    };
+    let command = Command::CreateTopics { topics, validate_only, defaults };
+    match call.node.controller.propose(command).await {
+        Ok(Reply::CreateTopics(results)) => Ok(results),
+        Ok(_) => Err(ErrorCode::UnknownServerError.into()),
+        Err(error) => Err(of_propose_error(&error)),
+    }
+}
+
+fn new_topic(call: &Call, topic: &CreatableTopic) -> NewTopic {
+    let assignments = topic.assignments.iter().map(|assignment| {
+        let replicas = assignment.broker_ids.iter().map(|id| forebay_base::NodeId(*id)).collect();
+        (assignment.partition_index, replicas)
+    });
+    NewTopic {
+        id: TopicId(fresh_id(&*call.node.rng)),
+        name: topic.name.to_string(),
+        partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: assignments.collect(),
+        configs: topic
+            .configs
+            .iter()
+            .map(|config| (config.name.to_string(), config.value.as_ref().map(ToString::to_string)))
+            .collect(),
+    }
+}
+
+fn failed(topic: &CreatableTopic, failure: Failure) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: topic.name.clone(),
+        error_code: failure.code.code(),
+        error_message: failure.message.map(Text::from),
+        num_partitions: -1,
+        replication_factor: -1,
+        ..Default::default()
+    }
+}
+
+fn created_topic(call: &Call, topic: &CreatableTopic, created: &CreatedTopic) -> CreatableTopicResult {
+    let described = topic_config::describe(&created.configs, &call.node.topic_defaults);
+    let configs = described.map(|one| CreatableTopicConfigs {
+        name: Text::from(one.config.name),
+        value: Some(Text::from(one.value)),
+        config_source: source_number(one.source),
+        ..Default::default()
+    });
+    CreatableTopicResult {
+        name: topic.name.clone(),
+        topic_id: created.id.0,
+        num_partitions: created.partitions,
+        replication_factor: created.replication_factor,
+        configs: Some(configs.collect()),
+        ..Default::default()
+    }
+}
+

@@ -1,0 +1,254 @@
+//! Fetch 4-16. Answers are header bytes and slices of segments (room log); nothing passes through the partition's
+//! owner.
+//!
+//! Limits are soft (KIP-74): the first batch of the first partition that has one is always sent whole. A request
+//! that finds less than `min_bytes` waits, as a waiter in the partitions' lists and not as a task of its own, until
+//! enough is visible or `max_wait_ms` is over. Fetch sessions (KIP-227) are declined by answering session id 0.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_base::{Offset, Piece};
+use forebay_log::Slice;
+use forebay_meta::Topic;
+use forebay_replica::{Partition, View, Waiter};
+use forebay_wire::kafka::ErrorCode;
+use forebay_wire::kafka::fetch::{
+    AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+};
+use forebay_wire::Payload;
+
+use super::budget::Share;
+use super::call::Call;
+use super::codes::{code_for_fetch, of_log_error, of_unavailable};
+use crate::partitions::Hosted;
+use crate::shared::{Shared, check_epoch};
+
+const TOPIC_IDS_FROM_VERSION: i16 = 13;
+const READ_COMMITTED: i8 = 1;
+
+/// One partition asked for, resolved once for the whole wait.
+struct Asked {
+    index: i32,
+    from: Offset,
+    bytes_max: u64,
+    target: Result<Arc<Partition>, ErrorCode>,
+    epoch: i32,
+}
+
+/// What one look at a partition's view found.
+struct Found {
+    error: ErrorCode,
+    view: Option<Arc<View>>,
+    slice: Option<Slice>,
+}
+
+pub(super) async fn answer(call: &Call, request: FetchRequest) -> FetchResponse {
+    if request.session_id != 0 && request.session_epoch > 0 {
+        let error_code = ErrorCode::FetchSessionIdNotFound.code();
+        return FetchResponse { error_code, ..Default::default() };
+    }
+    let bytes_max = bound(request.max_bytes).min(call.node.config.fetch_max_bytes as u64);
+    let committed = request.isolation_level == READ_COMMITTED;
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        topics.push((topic, resolve(call, topic).await));
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(bound(request.max_wait_ms));
+    let found = wait_for(&topics, bytes_max, bound(request.min_bytes), committed, deadline).await;
+    assemble(call, topics, found, committed).await
+}
+
+fn bound(number: i32) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+async fn resolve(call: &Call, asked: &FetchTopic) -> Vec<Asked> {
+    let (topic, missing) = if call.version >= TOPIC_IDS_FROM_VERSION {
+        (call.node.topic_by_id(forebay_base::TopicId(asked.topic_id)), ErrorCode::UnknownTopicId)
+    } else {
+        (call.node.topic_by_name(&asked.topic), ErrorCode::UnknownTopicOrPartition)
+    };
+    let mut resolved = Vec::with_capacity(asked.partitions.len());
+    for partition in &asked.partitions {
+        resolved.push(Asked {
+            index: partition.partition,
+            from: Offset(partition.fetch_offset),
+            bytes_max: bound(partition.partition_max_bytes),
+            target: target(call, topic.as_deref(), partition, missing).await,
+            epoch: partition.current_leader_epoch,
+        });
+    }
+    resolved
+}
+
+async fn target(
+    call: &Call,
+    topic: Option<&Topic>,
+    asked: &FetchPartition,
+    missing: ErrorCode,
+) -> Result<Arc<Partition>, ErrorCode> {
+    let topic = topic.ok_or(missing)?;
+    if !call.permits(&topic.name) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
+    match call.node.led(topic, asked.partition).await {
+        Ok(Hosted::Open { partition, .. }) => Ok(partition),
+        Ok(Hosted::Failed(_)) => Err(ErrorCode::KafkaStorageError),
+        Err(unavailable) => Err(of_unavailable(&unavailable).code),
+    }
+}
+
+/// Looks until enough is there, something is wrong, or time is up. The last look stands.
+async fn wait_for(
+    topics: &[(&FetchTopic, Vec<Asked>)],
+    bytes_max: u64,
+    bytes_min: u64,
+    committed: bool,
+    deadline: tokio::time::Instant,
+) -> Vec<Vec<Found>> {
+    let waiter = Waiter::new();
+    let mut guards = Vec::new();
+    loop {
+        let woken = waiter.woken();
+        let found = look(topics, bytes_max, committed);
+        let bytes: u64 = found.iter().flatten().filter_map(|found| found.slice.as_ref()).map(Slice::len).sum();
+        let failed = found.iter().flatten().any(|found| found.error != ErrorCode::None);
+        if bytes >= bytes_min || failed || tokio::time::Instant::now() >= deadline {
+            return found;
+        }
+        if guards.is_empty() {
+            // Registered before the next look, so that nothing published in between is missed.
+            let partitions = topics.iter().flat_map(|(_, asked)| asked).filter_map(|asked| asked.target.as_ref().ok());
+            guards = partitions.map(|partition| partition.watch(&waiter)).collect();
+            continue;
+        }
+        // A timeout is not an error: the next look answers with what there is.
+        let _ = tokio::time::timeout_at(deadline, woken).await;
+    }
+}
+
+fn look(topics: &[(&FetchTopic, Vec<Asked>)], bytes_max: u64, committed: bool) -> Vec<Vec<Found>> {
+    let mut left = bytes_max;
+    let mut first = true;
+    let mut look_at = |asked: &Asked| {
+        let found = match &asked.target {
+            Ok(partition) => look_one(asked, partition.view(), left, first, committed),
+            Err(error) => Found { error: *error, view: None, slice: None },
+        };
+        if let Some(slice) = &found.slice {
+            left = left.saturating_sub(slice.len());
+            first = false;
+        }
+        found
+    };
+    topics.iter().map(|(_, asked)| asked.iter().map(&mut look_at).collect()).collect()
+}
+
+fn look_one(asked: &Asked, view: Arc<View>, left: u64, first: bool, committed: bool) -> Found {
+    let bytes_max = asked.bytes_max.min(left);
+    let result = match check_epoch(asked.epoch, view.leader_epoch) {
+        Err(unavailable) => Err(of_unavailable(&unavailable).code),
+        Ok(()) if asked.from < view.start || asked.from > view.end => Err(ErrorCode::OffsetOutOfRange),
+        Ok(()) => {
+            let upto = if committed { view.stable } else { view.high_watermark };
+            read(&view, asked.from, upto, bytes_max, first)
+        }
+    };
+    match result {
+        Ok(slice) => Found { error: ErrorCode::None, view: Some(view), slice },
+        Err(error) => Found { error, view: Some(view), slice: None },
+    }
+}
+
+/// The slice to send, or nothing: past the bound, or no room left and not the first.
+fn read(view: &View, from: Offset, upto: Offset, bytes_max: u64, first: bool) -> Result<Option<Slice>, ErrorCode> {
+    if from >= upto || (bytes_max == 0 && !first) {
+        return Ok(None);
+    }
+    match view.segments.read(from, upto, bytes_max) {
+        Ok(Some(slice)) if slice.len() <= bytes_max || first => Ok(Some(slice)),
+        Ok(_) => Ok(None),
+        Err(error) => Err(of_log_error(&error)),
+    }
+}
+
+async fn assemble(
+    call: &Call,
+    topics: Vec<(&FetchTopic, Vec<Asked>)>,
+    found: Vec<Vec<Found>>,
+    committed: bool,
+) -> FetchResponse {
+    let mut response = FetchResponse::default();
+    for ((topic, asked), found) in topics.into_iter().zip(found) {
+        let mut partitions = Vec::with_capacity(asked.len());
+        let mut bytes = 0;
+        for (asked, found) in asked.iter().zip(found) {
+            let data = partition_data(call, asked, found, committed).await;
+            bytes += data.records.as_ref().map_or(0, Payload::len);
+            partitions.push(data);
+        }
+        call.node.metrics.fetched(&topic.topic, bytes);
+        response.responses.push(FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions,
+            ..Default::default()
+        });
+    }
+    response
+}
+
+async fn partition_data(call: &Call, asked: &Asked, found: Found, committed: bool) -> PartitionData {
+    let (mut error, mut records) = (found.error, None);
+    if let Some(slice) = found.slice {
+        match payload(&call.node, slice).await {
+            Ok(piece) => records = Some(Payload::from(piece)),
+            Err(code) => error = code,
+        }
+    }
+    let mut data = PartitionData {
+        partition_index: asked.index,
+        error_code: code_for_fetch(error, call.version).code(),
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        aborted_transactions: committed.then(Vec::<AbortedTransaction>::new),
+        preferred_read_replica: -1,
+        // Some clients take null for an error.
+        records: Some(records.unwrap_or_default()),
+        ..Default::default()
+    };
+    if let Some(view) = found.view.filter(|_| error == ErrorCode::None) {
+        data.high_watermark = view.high_watermark.0;
+        data.last_stable_offset = view.stable.0;
+        data.log_start_offset = view.start.0;
+    }
+    data
+}
+
+/// Cached bytes go out as they lie in the file; cold ones are read and checked off the reactor.
+async fn payload(node: &Arc<Shared>, slice: Slice) -> Result<Piece, ErrorCode> {
+    if slice.is_cached() {
+        return Ok(slice.piece());
+    }
+    let bytes = usize::try_from(slice.len()).unwrap_or(usize::MAX);
+    let share = node.budget.clone().admit(bytes).await;
+    let read = node.cold.run(move || slice.read_checked()).await.ok_or(ErrorCode::KafkaStorageError)?;
+    let bytes = read.map_err(|error| of_log_error(&error))?;
+    Ok(Piece::Bytes(Bytes::from_owner(Charged { bytes, _share: share })))
+}
+
+/// Bytes in memory that hold their share of the budget until they are sent.
+struct Charged {
+    bytes: Bytes,
+    _share: Option<Share>,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+

@@ -1,0 +1,28 @@
+//! The Kafka door: listeners, connections, one handler per API.
+
+mod api_versions;
+mod auth;
+mod budget;
+mod call;
+mod codes;
+mod conn;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod dispatch;
+mod fetch;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod listen;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod producer_ids;
+
+pub(crate) use budget::Budget;
+pub(crate) use listen::serve;
+pub(crate) use producer_ids::ProducerIds;

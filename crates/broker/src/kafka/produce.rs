@@ -1,0 +1,196 @@
+//! Produce 3-11 (0-2 are advertised because librdkafka stops compressing otherwise, KAFKA-18659, and refused).
+//!
+//! Two phases, so that pipelined requests keep their order and still overlap: [`submit`] checks every batch and
+//! queues it to its writer without waiting for storage; [`Submitted::answer`] waits. Each partition takes exactly
+//! one batch of format v2. `acks=0` gets no answer; if its append is refused the connection is closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_meta::Topic;
+use forebay_replica::{Acks, Appended, Refused, intake};
+use forebay_wire::Text;
+use forebay_wire::kafka::ErrorCode;
+use forebay_wire::kafka::produce::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
+    ProduceRequest, ProduceResponse, TopicProduceResponse,
+};
+use tokio::sync::oneshot;
+
+use super::call::Call;
+use super::codes::{Failure, of_refused, of_unavailable};
+use super::metadata::endpoint;
+use crate::partitions::Hosted;
+use crate::settings::intake_rules;
+use crate::shared::assignment;
+
+const ZSTD_FROM_VERSION: i16 = 7;
+
+/// A request whose batches are queued.
+pub(super) struct Submitted {
+    call: Call,
+    acks: i16,
+    patience: Duration,
+    topics: Vec<(Text, Vec<(i32, Pending)>)>,
+}
+
+enum Pending {
+    Refused(Failure),
+    Queued { answer: oneshot::Receiver<Result<Appended, Refused>>, topic: Arc<Topic> },
+}
+
+/// Checks and queues every batch of the request.
+pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
+    let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let acks = request.acks;
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for topic_data in request.topic_data {
+        let topic = call.node.topic_by_name(&topic_data.name);
+        let mut partitions = Vec::with_capacity(topic_data.partition_data.len());
+        for data in topic_data.partition_data {
+            let index = data.index;
+            let pending = match queue(&call, acks, &topic_data.name, topic.as_ref(), data).await {
+                Ok(pending) => pending,
+                Err(failure) => Pending::Refused(failure),
+            };
+            partitions.push((index, pending));
+        }
+        topics.push((topic_data.name, partitions));
+    }
+    Submitted { call, acks, patience, topics }
+}
+
+async fn queue(
+    call: &Call,
+    acks: i16,
+    name: &str,
+    topic: Option<&Arc<Topic>>,
+    data: PartitionProduceData,
+) -> Result<Pending, Failure> {
+    if !call.permits(name) {
+        return Err(ErrorCode::TopicAuthorizationFailed.into());
+    }
+    let acks = match acks {
+        0 | 1 => Acks::Leader,
+        -1 => Acks::All,
+        _ => return Err(ErrorCode::InvalidRequiredAcks.into()),
+    };
+    let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let hosted = call.node.led(topic, data.index).await.map_err(|unavailable| of_unavailable(&unavailable))?;
+    let Hosted::Open { partition, settings } = hosted else {
+        return Err(ErrorCode::KafkaStorageError.into());
+    };
+    let records = data.records.ok_or(ErrorCode::InvalidRecord)?;
+    let batch = intake::check(records, &intake_rules(&settings), call.node.clock.wall())
+        .map_err(|refused| of_refused(&refused))?;
+    if batch.is_zstd() && call.version < ZSTD_FROM_VERSION {
+        return Err(ErrorCode::UnsupportedCompressionType.into());
+    }
+    call.node.metrics.produced(&topic.name, batch.bytes.len() as u64, u64::from(batch.record_count()));
+    Ok(Pending::Queued { answer: partition.append(batch, acks), topic: topic.clone() })
+}
+
+impl Submitted {
+    /// Waits for every batch. `None`: no answer is due (`acks=0`). `Some(Err)`: the connection must be closed,
+    /// which is the only way to tell a client that wants no answers.
+    pub(super) async fn answer(self) -> Option<Result<ProduceResponse, ErrorCode>> {
+        let deadline = tokio::time::Instant::now() + self.patience;
+        let (mut response, mut first_error) = (ProduceResponse::default(), None);
+        for (name, partitions) in self.topics {
+            let mut answered = Vec::with_capacity(partitions.len());
+            for (index, pending) in partitions {
+                let partition = finish(&self.call, index, pending, deadline, &mut response.node_endpoints).await;
+                if partition.error_code != 0 {
+                    first_error.get_or_insert(ErrorCode::from(partition.error_code));
+                }
+                answered.push(partition);
+            }
+            response.responses.push(TopicProduceResponse { name, partition_responses: answered, ..Default::default() });
+        }
+        match (self.acks, first_error) {
+            (0, None) => None,
+            (0, Some(error)) => Some(Err(error)),
+            _ => Some(Ok(response)),
+        }
+    }
+}
+
+async fn finish(
+    call: &Call,
+    index: i32,
+    pending: Pending,
+    deadline: tokio::time::Instant,
+    endpoints: &mut Vec<NodeEndpoint>,
+) -> PartitionProduceResponse {
+    let (failure, topic) = match pending {
+        Pending::Refused(failure) => (failure, None),
+        Pending::Queued { answer, topic } => match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(Ok(appended))) => return accepted(index, &appended),
+            Ok(Ok(Err(refused))) => (of_refused(&refused), Some(topic)),
+            // The writer went away with the batch queued: whether it was appended is unknown.
+            Ok(Err(_)) => (ErrorCode::RequestTimedOut.into(), Some(topic)),
+            Err(_) => (ErrorCode::RequestTimedOut.into(), Some(topic)),
+        },
+    };
+    refused(call, index, failure, topic.as_deref(), endpoints)
+}
+
+fn accepted(index: i32, appended: &Appended) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: ErrorCode::None.code(),
+        base_offset: appended.base_offset.0,
+        log_append_time_ms: appended.log_append_time.unwrap_or(-1),
+        log_start_offset: appended.log_start.0,
+        ..Default::default()
+    }
+}
+
+fn refused(
+    call: &Call,
+    index: i32,
+    failure: Failure,
+    topic: Option<&Topic>,
+    endpoints: &mut Vec<NodeEndpoint>,
+) -> PartitionProduceResponse {
+    let mut response = PartitionProduceResponse {
+        index,
+        error_code: failure.code_for_produce(call.version).code(),
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        error_message: failure.message.map(Text::from),
+        ..Default::default()
+    };
+    for (batch_index, message) in failure.records {
+        response.record_errors.push(BatchIndexAndErrorMessage {
+            batch_index,
+            batch_index_error_message: Some(Text::from(message)),
+            ..Default::default()
+        });
+    }
+    if failure.code == ErrorCode::NotLeaderOrFollower {
+        name_leader(call, index, topic, &mut response, endpoints);
+    }
+    response
+}
+
+/// Tells who leads now (KIP-951, version 10), so that the client need not ask.
+fn name_leader(
+    call: &Call,
+    index: i32,
+    topic: Option<&Topic>,
+    response: &mut PartitionProduceResponse,
+    endpoints: &mut Vec<NodeEndpoint>,
+) {
+    let Some(current) = topic.and_then(|topic| assignment(topic, index)) else { return };
+    let Some(leader) = current.leader else { return };
+    response.current_leader =
+        LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: current.leader_epoch.0, ..Default::default() };
+    if endpoints.iter().any(|known| known.node_id == leader.0) {
+        return;
+    }
+    if let Some((host, port)) = endpoint(&call.node.image(), leader, &call.session.listener) {
+        endpoints.push(NodeEndpoint { node_id: leader.0, host, port, rack: None, ..Default::default() });
+    }
+}

@@ -1,0 +1,236 @@
+//! What a node counts, and how it is told to Prometheus.
+//!
+//! ```text
+//!   doors count as they go: Metrics (atomics, bounded maps) ──┐
+//!   Image, views, volumes, controller: read at each scrape ───┴─> Page (text), family by family
+//! ```
+//! Every family is declared once in `families`, under our own name and, where monitoring tools know the value under
+//! one of theirs, under that too. Labels are bounded: topics and partitions by the Image, client software by
+//! [`CLIENT_SOFTWARE_MAX`], everything else by closed sets. Partition values are never stored here.
+
+mod families;
+mod histogram;
+mod page;
+mod scrape;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use forebay_meta::Image;
+use forebay_wire::kafka::api::ApiKey;
+use forebay_wire::kafka::error_code::ErrorCode;
+
+use histogram::Histogram;
+pub(crate) use scrape::{Memory, PartitionView, Scrape, VolumeFacts};
+
+/// Different pairs of client name and version that are counted; all further ones are counted as "other".
+const CLIENT_SOFTWARE_MAX: usize = 64;
+
+/// Longest client name or version kept, in bytes.
+const CLIENT_TEXT_BYTES_MAX: usize = 64;
+
+/// Topics counted by name; a bound for what lies between two scrapes, since a scrape drops topics that are gone.
+const TOPICS_MAX: usize = 100_000;
+
+/// API keys are below this; Kafka's highest is 92.
+const API_KEYS: usize = 128;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is counted of one API.
+#[derive(Debug, Default)]
+struct ApiCounts {
+    latency: Histogram,
+    request_bytes: Counter,
+    response_bytes: Counter,
+}
+
+/// What is counted of one topic, and of all together.
+#[derive(Debug, Default)]
+struct TopicCounts {
+    records_in: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
+    produce_requests: Counter,
+    produce_failures: Counter,
+    fetch_requests: Counter,
+}
+
+/// The counters of one node. Counting takes no lock but to find a topic, an error or a client by name.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    connections: AtomicUsize,
+    connections_opened: Counter,
+    connections_refused: Counter,
+    connections_stalled: Counter,
+    connections_protocol: Counter,
+    accept_failures: Counter,
+    apis: Vec<ApiCounts>,
+    errors: Mutex<BTreeMap<(ApiKey, ErrorCode), u64>>,
+    clients: Mutex<BTreeMap<(String, String), u64>>,
+    all_topics: TopicCounts,
+    topics: RwLock<HashMap<Arc<str>, Arc<TopicCounts>>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            connections: AtomicUsize::new(0),
+            connections_opened: Counter::default(),
+            connections_refused: Counter::default(),
+            connections_stalled: Counter::default(),
+            connections_protocol: Counter::default(),
+            accept_failures: Counter::default(),
+            apis: (0..API_KEYS).map(|_| ApiCounts::default()).collect(),
+            errors: Mutex::default(),
+            clients: Mutex::default(),
+            all_topics: TopicCounts::default(),
+            topics: RwLock::default(),
+        }
+    }
+}
+
+/// One open connection, counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenConnection<'a>(&'a Metrics);
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Metrics {
+    /// Kafka connections open now.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// A Kafka connection was accepted; it counts as open until the returned value is dropped.
+    pub(crate) fn connection_opened(&self) -> OpenConnection<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.connections_opened.add(1);
+        OpenConnection(self)
+    }
+
+    /// A connection was closed at once because `max.connections` were open.
+    pub(crate) fn connection_refused(&self) {
+        self.connections_refused.add(1);
+    }
+
+    /// A connection was closed because an announced request did not come in time.
+    pub(crate) fn connection_stalled(&self) {
+        self.connections_stalled.add(1);
+    }
+
+    /// A connection was closed because of a frame that is too large, a request that does not decode, or the like.
+    pub(crate) fn connection_broke_protocol(&self) {
+        self.connections_protocol.add(1);
+    }
+
+    /// The operating system gave no connection.
+    pub(crate) fn accept_failed(&self) {
+        self.accept_failures.add(1);
+    }
+
+    /// A request was answered. `took` runs from its last byte to its answer being ready, a long poll's wait included.
+    pub(crate) fn answered(&self, api: ApiKey, took: Duration, request_bytes: u64, response_bytes: u64) {
+        let Some(counts) = self.api(api) else { return };
+        counts.latency.record(took);
+        counts.request_bytes.add(request_bytes);
+        counts.response_bytes.add(response_bytes);
+    }
+
+    /// An answer carried an error, at its top or for one of its items.
+    pub(crate) fn failed(&self, api: ApiKey, code: ErrorCode) {
+        *lock(&self.errors).entry((api, code)).or_default() += 1;
+    }
+
+    /// A client told its software's name and version (ApiVersions 3 and later).
+    pub(crate) fn client_seen(&self, name: &str, version: &str) {
+        let mut clients = lock(&self.clients);
+        let key = (cut(name), cut(version));
+        let known = clients.len() < CLIENT_SOFTWARE_MAX || clients.contains_key(&key);
+        let key = if known { key } else { ("other".to_owned(), "other".to_owned()) };
+        *clients.entry(key).or_default() += 1;
+    }
+
+    /// A batch of `records` records in `bytes` bytes was taken for a partition of `topic`.
+    pub(crate) fn produced(&self, topic: &str, bytes: u64, records: u64) {
+        self.for_topic(topic, |counts| {
+            counts.produce_requests.add(1);
+            counts.records_in.add(records);
+            counts.bytes_in.add(bytes);
+        });
+    }
+
+    /// A batch for a partition of `topic` was refused or could not be stored.
+    pub(crate) fn produce_failed(&self, topic: &str) {
+        self.for_topic(topic, |counts| counts.produce_failures.add(1));
+    }
+
+    /// A fetch answer carried `bytes` bytes of records of `topic`.
+    pub(crate) fn fetched(&self, topic: &str, bytes: u64) {
+        self.for_topic(topic, |counts| {
+            counts.fetch_requests.add(1);
+            counts.bytes_out.add(bytes);
+        });
+    }
+
+    /// The page for Prometheus, in its text format. Counts of topics that are gone are dropped first.
+    pub(crate) fn render(&self, scrape: &Scrape<'_>) -> String {
+        self.forget_topics_missing_from(scrape.image);
+        scrape::page(self, scrape)
+    }
+
+    fn api(&self, api: ApiKey) -> Option<&ApiCounts> {
+        usize::try_from(api.code()).ok().and_then(|key| self.apis.get(key))
+    }
+
+    fn for_topic(&self, topic: &str, count: impl Fn(&TopicCounts)) {
+        count(&self.all_topics);
+        if let Some(counts) = self.topic(topic) {
+            count(&counts);
+        }
+    }
+
+    fn topic(&self, name: &str) -> Option<Arc<TopicCounts>> {
+        if let Some(known) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Some(known.clone());
+        }
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        let room = topics.len() < TOPICS_MAX;
+        room.then(|| topics.entry(name.into()).or_default().clone())
+    }
+
+    fn forget_topics_missing_from(&self, image: &Image) {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        topics.retain(|name, _| image.names.contains_key(name));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first bytes of a text from a client, never cut inside a character.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(CLIENT_TEXT_BYTES_MAX)].to_owned()
+}

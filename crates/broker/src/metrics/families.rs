@@ -1,0 +1,105 @@
+//! Every family of series, declared once: ours first, then the names under which Kafka's own exporters tell the same.
+
+use super::page::{Family, Type};
+
+const fn family(
+    name: &'static str,
+    kind: Type,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, kind, labels, help }
+}
+
+macro_rules! families {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal)*] $help:literal;)+) => {
+        $(pub(super) static $constant: Family = family($name, Type::$kind, &[$($label),*], $help);)+
+
+        /// All of them, in the order of the page.
+        #[cfg(test)]
+        pub(super) static ALL: &[&Family] = &[$(&$constant),+];
+    };
+}
+
+families! {
+    BUILD_INFO = Gauge "forebay_build_info" ["version"] "Always 1; the version is a label.";
+    READY = Gauge "forebay_ready" [] "1 if /readyz answers 200.";
+
+    CONNECTIONS = Gauge "forebay_connections" [] "Kafka connections open now.";
+    CONNECTIONS_OPENED = Counter "forebay_connections_opened_total" [] "Kafka connections accepted.";
+    CONNECTIONS_CUT = Counter "forebay_connections_cut_total" ["reason"]
+        "Kafka connections closed by the server: limit (max.connections), stalled (a request did not come in time), protocol (the client broke it).";
+    ACCEPT_FAILURES = Counter "forebay_accept_failures_total" [] "Connections the operating system could not give.";
+    REQUEST_SECONDS = Histogram "forebay_request_duration_seconds" ["api"]
+        "Time from a request's last byte to its answer being ready; a long poll's wait counts.";
+    REQUEST_BYTES = Counter "forebay_request_bytes_total" ["api"] "Bytes of requests.";
+    RESPONSE_BYTES = Counter "forebay_response_bytes_total" ["api"] "Bytes of answers.";
+    ERRORS = Counter "forebay_errors_total" ["api" "error"] "Errors in answers, one for each item that carried one.";
+    CLIENTS = Counter "forebay_clients_total" ["software" "version"]
+        "Connections by the client software that named itself; from the 65th pair on counted as other.";
+    REQUEST_MEMORY = Gauge "forebay_request_memory_bytes" [] "Memory held by requests that are not answered yet.";
+    REQUEST_MEMORY_LIMIT = Gauge "forebay_request_memory_limit_bytes" [] "Bound of forebay_request_memory_bytes.";
+
+    METADATA_INDEX = Gauge "forebay_metadata_index" [] "Index of the last metadata record this node has replayed.";
+    METADATA_USED = Gauge "forebay_metadata_log_used_bytes" [] "Space of the metadata log in use.";
+    METADATA_LIMIT = Gauge "forebay_metadata_log_limit_bytes" []
+        "Space of the metadata log in all; changes are refused while 80 % are in use.";
+    RAFT_ALIVE = Gauge "forebay_raft_alive" [] "1 if this node's part of the metadata quorum is running.";
+    RAFT_TERM = Gauge "forebay_raft_term" [] "Term of the metadata quorum, as this node knows it.";
+    RAFT_RESTARTS = Counter "forebay_raft_restarts_total" [] "Times that part was restarted from disk.";
+
+    VOLUME_FREE = Gauge "forebay_volume_free_bytes" ["directory" "path"] "Free space of a data directory's file system.";
+    VOLUME_TOTAL = Gauge "forebay_volume_total_bytes" ["directory" "path"] "Size of a data directory's file system.";
+    VOLUME_FILES = Gauge "forebay_volume_free_files" ["directory" "path"] "Files that can still be made there.";
+
+    PARTITIONS = Gauge "forebay_partitions" ["status"] "Partitions this node leads, by derived status.";
+    HIGH_WATERMARK = Gauge "forebay_partition_high_watermark" ["topic" "partition"]
+        "Offset below which consumers see records.";
+
+    MESSAGES_IN = Counter "kafka_server_brokertopicmetrics_messagesin_total" ["topic"]
+        "Records taken from producers; without a topic: of all topics together.";
+    BYTES_IN = Counter "kafka_server_brokertopicmetrics_bytesin_total" ["topic"]
+        "Bytes of records taken from producers; without a topic: of all topics together.";
+    BYTES_OUT = Counter "kafka_server_brokertopicmetrics_bytesout_total" ["topic"]
+        "Bytes of records given to consumers; without a topic: of all topics together.";
+    PRODUCE_REQUESTS = Counter "kafka_server_brokertopicmetrics_totalproducerequests_total" ["topic"]
+        "Batches that producers sent; without a topic: of all topics together.";
+    PRODUCE_FAILURES = Counter "kafka_server_brokertopicmetrics_failedproducerequests_total" ["topic"]
+        "Batches that were refused or not stored; without a topic: of all topics together.";
+    FETCH_REQUESTS = Counter "kafka_server_brokertopicmetrics_totalfetchrequests_total" ["topic"]
+        "Times a fetch answer covered the topic; without a topic: of all topics together.";
+    PARTITION_COUNT = Gauge "kafka_server_replicamanager_partitioncount" [] "Replicas this node holds.";
+    LEADER_COUNT = Gauge "kafka_server_replicamanager_leadercount" [] "Partitions this node leads.";
+    UNDER_REPLICATED = Gauge "kafka_server_replicamanager_underreplicatedpartitions" []
+        "Partitions this node leads with fewer in-sync replicas than assigned ones.";
+    UNDER_MIN_ISR = Gauge "kafka_server_replicamanager_underminisrpartitioncount" []
+        "Partitions this node leads with fewer in-sync replicas than acks=all needs.";
+    ACTIVE_CONTROLLER = Gauge "kafka_controller_kafkacontroller_activecontrollercount" []
+        "1 if this node leads the metadata quorum.";
+    OFFLINE_PARTITIONS = Gauge "kafka_controller_kafkacontroller_offlinepartitionscount" []
+        "Partitions without a leader.";
+    KAFKA_CONNECTIONS = Gauge "kafka_server_socketservermetrics_connection_count" [] "Kafka connections open now.";
+    KAFKA_REQUESTS = Counter "kafka_network_requestmetrics_requests_total" ["request"] "Requests answered.";
+    KAFKA_REQUEST_MS = Summary "kafka_network_requestmetrics_totaltimems" ["request"]
+        "Time from a request's last byte to its answer being ready, in milliseconds.";
+    LOG_SIZE = Gauge "kafka_log_log_size" ["topic" "partition"] "Bytes of a partition's log on this node.";
+    LOG_END = Gauge "kafka_log_log_logendoffset" ["topic" "partition"]
+        "Offset of the next record of a partition's log on this node.";
+    LOG_START = Gauge "kafka_log_log_logstartoffset" ["topic" "partition"]
+        "Offset of the first record of a partition's log on this node.";
+
+    BROKERS = Gauge "kafka_brokers" [] "Brokers in the cluster.";
+    TOPIC_PARTITIONS = Gauge "kafka_topic_partitions" ["topic"] "Partitions of a topic.";
+    CURRENT_OFFSET = Gauge "kafka_topic_partition_current_offset" ["topic" "partition"]
+        "Offset of the next record consumers will see.";
+    OLDEST_OFFSET = Gauge "kafka_topic_partition_oldest_offset" ["topic" "partition"] "Offset of the oldest record.";
+    PARTITION_LEADER = Gauge "kafka_topic_partition_leader" ["topic" "partition"]
+        "Node that leads a partition; -1 for none.";
+    PARTITION_PREFERRED = Gauge "kafka_topic_partition_leader_is_preferred" ["topic" "partition"]
+        "1 if a partition is led by the first of its replicas.";
+    PARTITION_REPLICAS = Gauge "kafka_topic_partition_replicas" ["topic" "partition"] "Replicas of a partition.";
+    PARTITION_ISR = Gauge "kafka_topic_partition_in_sync_replica" ["topic" "partition"]
+        "In-sync replicas of a partition.";
+    PARTITION_UNDER = Gauge "kafka_topic_partition_under_replicated_partition" ["topic" "partition"]
+        "1 if a partition has fewer in-sync replicas than assigned ones.";
+}

@@ -1,0 +1,45 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Buckets before the last, open one.
+const BOUNDED: usize = 20;
+
+/// Upper bound of the first bucket; each further one is twice as wide: 128 us, 256 us, ... 67 s.
+const FIRST_NANOS: u64 = 128_000;
+
+/// Durations, counted in buckets of doubling width.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    buckets: [AtomicU64; BOUNDED + 1],
+    sum_nanos: AtomicU64,
+}
+
+impl Histogram {
+    pub(super) fn record(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = bounds_nanos().position(|bound| nanos <= bound).unwrap_or(BOUNDED);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+    }
+
+    pub(super) fn sum_seconds(&self) -> f64 {
+        Duration::from_nanos(self.sum_nanos.load(Ordering::Relaxed)).as_secs_f64()
+    }
+
+    /// Upper bound in seconds and how many durations were at most that long, bucket by bucket, the open one left out.
+    pub(super) fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
+        let below = self.buckets.iter().scan(0, |sum, bucket| {
+            *sum += bucket.load(Ordering::Relaxed);
+            Some(*sum)
+        });
+        bounds_nanos().map(|bound| Duration::from_nanos(bound).as_secs_f64()).zip(below)
+    }
+}
+
+fn bounds_nanos() -> impl Iterator<Item = u64> {
+    (0..BOUNDED).map(|doublings| FIRST_NANOS << doublings)
+}

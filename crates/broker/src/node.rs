@@ -1,0 +1,282 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_base::{BrokerEpoch, ClusterId, NodeId};
+use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError, StartError};
+use forebay_link::Listener;
+use forebay_log::DirError;
+use forebay_meta::{Command, Endpoint, Reply};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::cold::ColdReads;
+use crate::directories::{self, DirectoriesError, Directory};
+use crate::kafka::{self, Budget, ProducerIds};
+use crate::metrics::Metrics;
+use crate::partitions::PartitionMap;
+use crate::reconciler::Reconciler;
+use crate::settings::server_defaults;
+use crate::shared::Shared;
+use crate::{Config, Env, ListenerConfig, http};
+
+/// Threads for reads that must wait for a device.
+const COLD_READERS: usize = 2;
+
+/// Why a node could not start or stop.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A data directory cannot be used.
+    #[error(transparent)]
+    Directories(#[from] DirectoriesError),
+    /// A mark could not be left in a data directory.
+    #[error(transparent)]
+    Directory(#[from] DirError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; is another server running there?")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A listener's host is not an address.
+    #[error("cannot listen on {0}: the host must be an IP address or localhost")]
+    Host(String),
+    /// The metadata quorum did not start.
+    #[error("the metadata log cannot be opened: {0}")]
+    Controller(#[from] StartError),
+    /// The metadata quorum did not take this node's registration.
+    #[error("the metadata quorum did not register this node: {0}")]
+    Register(#[from] ProposeError),
+    /// It answered what it should not.
+    #[error("the metadata quorum refused this node: {0}")]
+    Refused(String),
+    /// Something did not finish in time.
+    #[error("{0} did not finish in time")]
+    Deadline(&'static str),
+    /// A log could not be closed.
+    #[error("not every log could be closed; see the lines before this one")]
+    Unclean,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    shared: Arc<Shared>,
+    directories: Vec<Arc<Directory>>,
+    reconciler: tokio::task::JoinHandle<Reconciler>,
+    doors: JoinSet<()>,
+    stopping: watch::Sender<bool>,
+    kafka_addresses: Vec<SocketAddr>,
+    http_address: Option<SocketAddr>,
+}
+
+struct Bound {
+    name: Arc<str>,
+    listener: Box<dyn Listener>,
+    address: SocketAddr,
+    advertised: Endpoint,
+}
+
+impl Node {
+    /// Starts a node: locks and checks its data directories, joins the metadata quorum, opens its partitions and
+    /// then its doors. When it returns, clients are served.
+    pub async fn start(config: Config, env: Env) -> Result<Node, NodeError> {
+        let config = Arc::new(config);
+        let (cluster, directories) = directories::open(&env, &config.log_dirs, config.node_id)?;
+        let directories: Vec<_> = directories.into_iter().map(Arc::new).collect();
+        let bound = bind(&config, &env)?;
+        let controller = start_controller(&config, &env, &directories).await?;
+        let broker_epoch = register(&config, &controller, cluster, &directories, &bound).await?;
+
+        let partitions = Arc::new(PartitionMap::default());
+        let image = controller.image();
+        let metrics = Arc::new(Metrics::new());
+        let mut reconciler = Reconciler::new(&config, &env, &directories, partitions.clone());
+        let current = image.borrow().clone();
+        reconciler.apply(&current).await;
+
+        let shared = Arc::new(Shared {
+            node: config.node_id,
+            broker_epoch,
+            cold: ColdReads::start(&*env.workers, COLD_READERS),
+            budget: Budget::new(
+                usize::try_from(config.queued_max_request_bytes).unwrap_or(usize::MAX),
+                config.socket_request_max_bytes,
+            ),
+            topic_defaults: server_defaults(&config),
+            config: config.clone(),
+            clock: env.clock.clone(),
+            rng: env.rng.clone(),
+            controller,
+            image: image.clone(),
+            partitions,
+            producer_ids: ProducerIds::default(),
+            metrics,
+        });
+        let (stopping, stop) = watch::channel(false);
+        let reconciler = tokio::spawn(reconciler.run(image, stop.clone()));
+        let mut node = Node {
+            kafka_addresses: bound.iter().map(|bound| bound.address).collect(),
+            http_address: None,
+            shared,
+            directories,
+            reconciler,
+            doors: JoinSet::new(),
+            stopping,
+        };
+        for bound in bound {
+            node.doors.spawn(kafka::serve(node.shared.clone(), bound.name, bound.listener, stop.clone()));
+        }
+        node.open_http(&env, stop).await?;
+        Ok(node)
+    }
+
+    /// The addresses where Kafka clients are served.
+    pub fn kafka_addresses(&self) -> &[SocketAddr] {
+        &self.kafka_addresses
+    }
+
+    /// The address of the HTTP door, if it is open.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// The metadata quorum as this node sees it.
+    pub fn controller(&self) -> &Controller {
+        &self.shared.controller
+    }
+
+    async fn open_http(&mut self, env: &Env, stop: watch::Receiver<bool>) -> Result<(), NodeError> {
+        let Some(address) = self.shared.config.http_listen else { return Ok(()) };
+        let listen = |source| NodeError::Listen { address: address.to_string(), source };
+        let listener = {
+            let _control = env.control.enter();
+            env.net.listen(address).map_err(listen)?
+        };
+        let bound = listener.local_addr().map_err(listen)?;
+        tracing::info!(address = %bound, "HTTP is served");
+        self.http_address = Some(bound);
+        let state = http::HttpState::new(self.shared.clone(), self.directories.clone());
+        self.doors.spawn_on(http::serve(listener, state, stop), &env.control);
+        Ok(())
+    }
+
+    /// Stops: takes no more requests, answers those begun, closes every log, and marks the directories as cleanly
+    /// stopped if all of that succeeded within `deadline`.
+    pub async fn stop(mut self, deadline: Duration) -> Result<(), NodeError> {
+        let deadline = tokio::time::Instant::now() + deadline;
+        // Nobody listening any more is as good as everybody told.
+        let _ = self.stopping.send(true);
+        let drained = tokio::time::timeout_at(deadline, async { while self.doors.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::warn!("some connections did not drain in time and are closed");
+            self.doors.shutdown().await;
+        }
+        let reconciler = tokio::time::timeout_at(deadline, self.reconciler).await;
+        let Ok(Ok(reconciler)) = reconciler else { return Err(NodeError::Deadline("opening partitions")) };
+        self.shared.cold.stop();
+        let closed = reconciler.close();
+        tokio::time::timeout_at(deadline, self.shared.controller.shutdown())
+            .await
+            .map_err(|_| NodeError::Deadline("the metadata log"))?;
+        if !closed {
+            return Err(NodeError::Unclean);
+        }
+        directories::leave_clean(&self.directories)?;
+        tracing::info!("stopped cleanly");
+        Ok(())
+    }
+}
+
+/// Binds every listener. One on `[::1]` that fails is tolerated: a machine without IPv6 is served on IPv4.
+fn bind(config: &Config, env: &Env) -> Result<Vec<Bound>, NodeError> {
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        let address = address_of(listener)?;
+        let opened = env.net.listen(address).and_then(|opened| Ok((opened.local_addr()?, opened)));
+        let (address, opened) = match opened {
+            Ok(opened) => opened,
+            Err(error) if address.is_ipv6() && address.ip().is_loopback() && config.listeners.len() > 1 => {
+                tracing::debug!(%address, %error, "not listening there");
+                continue;
+            }
+            Err(source) => return Err(NodeError::Listen { address: address.to_string(), source }),
+        };
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "this listener is reachable from other machines and has neither TLS nor passwords");
+        }
+        tracing::info!(listener = %listener.name, %address, "Kafka clients are served");
+        let advertised = config.advertised(&listener.name);
+        let port = advertised.map(|advertised| advertised.port).filter(|port| *port != 0).unwrap_or(address.port());
+        let host = advertised.map_or_else(|| address.ip().to_string(), |advertised| advertised.host.clone());
+        bound.push(Bound {
+            name: Arc::from(listener.name.as_str()),
+            listener: opened,
+            address,
+            advertised: Endpoint { listener: listener.name.clone(), host, port },
+        });
+    }
+    Ok(bound)
+}
+
+fn address_of(listener: &ListenerConfig) -> Result<SocketAddr, NodeError> {
+    let host = if listener.host == "localhost" { "127.0.0.1" } else { listener.host.as_str() };
+    let ip = host.parse().map_err(|_| NodeError::Host(listener.to_string()))?;
+    Ok(SocketAddr::new(ip, listener.port))
+}
+
+async fn start_controller(
+    config: &Config,
+    env: &Env,
+    directories: &[Arc<Directory>],
+) -> Result<Controller, NodeError> {
+    let Some(first) = directories.first() else { return Err(NodeError::Deadline("no data directory")) };
+    let environment = ControllerEnv { disk: env.disk.clone(), clock: env.clock.clone(), rng: env.rng.clone() };
+    let settings = ControllerConfig {
+        dir: first.data.metadata_path(),
+        node: config.node_id,
+        log_bytes: config.metadata_log_preallocated_bytes,
+        snapshot_bytes: config.metadata_snapshot_preallocated_bytes,
+        ..ControllerConfig::default()
+    };
+    let started = env.control.spawn(Controller::start(environment, settings)).await;
+    started.map_err(|_| NodeError::Deadline("the metadata log"))?.map_err(NodeError::Controller)
+}
+
+/// Names the cluster if it has no name yet, and registers this start of the node (rule R1).
+async fn register(
+    config: &Config,
+    controller: &Controller,
+    cluster: ClusterId,
+    directories: &[Arc<Directory>],
+    bound: &[Bound],
+) -> Result<BrokerEpoch, NodeError> {
+    let format = Command::Format { cluster, feature_level: forebay_meta::FEATURE_LEVEL_MAX };
+    if let Reply::Format(Err(refusal)) = controller.propose(format).await? {
+        return Err(NodeError::Refused(refusal.to_string()));
+    }
+    let command = Command::RegisterBroker {
+        node: NodeId(config.node_id.0),
+        endpoints: endpoints(bound),
+        directories: directories.iter().map(|directory| directory.id).collect(),
+        rack: config.broker_rack.clone(),
+    };
+    match controller.propose(command).await? {
+        Reply::RegisterBroker(Ok(epoch)) => Ok(epoch),
+        Reply::RegisterBroker(Err(refusal)) => Err(NodeError::Refused(refusal.to_string())),
+        _ => Err(NodeError::Refused("an answer to another question".to_owned())),
+    }
+}
+
+/// One advertised address a listener name: the first one bound, so IPv4 where both are.
+fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for bound in bound {
+        if !endpoints.iter().any(|known| known.listener == bound.advertised.listener) {
+            endpoints.push(bound.advertised.clone());
+        }
+    }
+    endpoints
+}

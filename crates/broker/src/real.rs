@@ -1,0 +1,69 @@
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use forebay_base::{Clock, Instant, Rng, WallTime};
+use forebay_link::TcpNet;
+use forebay_log::RealDisk;
+use forebay_replica::ThreadWorkers;
+
+use crate::Env;
+
+impl Env {
+    /// The real world: this machine's disks, TCP, clocks, kernel randomness and threads.
+    pub fn real(control: tokio::runtime::Handle) -> Self {
+        let clock = Arc::new(SystemClock::new());
+        Self {
+            disk: Arc::new(RealDisk),
+            net: Arc::new(TcpNet),
+            workers: Arc::new(ThreadWorkers::new(clock.clone())),
+            clock,
+            rng: Arc::new(KernelRng),
+            control,
+        }
+    }
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+struct SystemClock {
+    started: std::time::Instant,
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the one place where the machine's clocks are read")]
+impl SystemClock {
+    fn new() -> Self {
+        Self { started: std::time::Instant::now() }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the one place where the machine's clocks are read")]
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn wall(&self) -> WallTime {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        WallTime(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// The kernel's random numbers.
+#[derive(Debug)]
+struct KernelRng;
+
+impl Rng for KernelRng {
+    fn next_u64(&self) -> u64 {
+        let mut bytes = [0u8; 8];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+                Ok(read) => filled += read,
+                Err(rustix::io::Errno::INTR) => {}
+                // Only an ancient kernel or a sandbox that forbids it: ids from constant bytes must never be drawn.
+                Err(error) => panic!("the kernel gives no random numbers: {error}"),
+            }
+        }
+        u64::from_ne_bytes(bytes)
+    }
+}

@@ -1,0 +1,247 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId};
+use forebay_meta::{Action, Have, Image, Leading, TopicSettings, reconcile};
+use forebay_replica::{Partition, PartitionConfig, Volume};
+use tokio::sync::watch;
+
+use crate::directories::Directory;
+use crate::partitions::{Hosted, PartitionMap};
+use crate::settings::{log_config, server_defaults};
+use crate::{Config, Env};
+
+/// Partitions being opened at the same time. Each takes a place in its writer's queue and some memory for recovery.
+const OPENING_MAX: usize = 256;
+
+/// How long a partition that could not be opened or deleted is left alone before the next try.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+type Configs = Arc<BTreeMap<String, String>>;
+
+/// Brings what this node has in line with the Image, again and again. Level-triggered: a restart is the same work
+/// with nothing running, and a step that failed is simply still wanted.
+pub(crate) struct Reconciler {
+    me: NodeId,
+    volumes: BTreeMap<DirectoryId, Hosting>,
+    have: BTreeMap<PartitionId, Have>,
+    map: Arc<PartitionMap>,
+    defaults: BTreeMap<String, String>,
+    producer_expiry: Duration,
+    retention_check: Duration,
+}
+
+struct Hosting {
+    volume: Volume,
+    /// The last stop was clean. True only for partitions that were there then; later ones are new.
+    clean: bool,
+}
+
+/// A partition being opened.
+struct Opening {
+    id: PartitionId,
+    directory: DirectoryId,
+    leads: Option<LeaderEpoch>,
+    configs: Configs,
+    settings: Arc<TopicSettings>,
+    answer: tokio::sync::oneshot::Receiver<Result<Arc<Partition>, forebay_replica::OpenError>>,
+}
+
+impl Reconciler {
+    /// Starts the volumes and lists what lies in them.
+    pub(crate) fn new(
+        config: &Config,
+        env: &Env,
+        directories: &[Arc<Directory>],
+        map: Arc<PartitionMap>,
+    ) -> Self {
+        let (mut volumes, mut have) = (BTreeMap::new(), BTreeMap::new());
+        for directory in directories {
+            let volume = Volume::start(
+                env.disk.clone(),
+                &*env.workers,
+                env.clock.clone(),
+                directory.data.partitions_path(),
+                config.writer_threads,
+                config.sync_threads,
+            );
+            volumes.insert(directory.id, Hosting { volume, clean: directory.clean });
+            match directory.data.partitions() {
+                Ok(found) => {
+                    have.extend(found.into_iter().map(|id| (id, Have { directory: directory.id, running: None })));
+                }
+                Err(error) => tracing::error!(%error, "cannot list the partitions of a data directory"),
+            }
+        }
+        Self {
+            me: config.node_id,
+            volumes,
+            have,
+            map,
+            defaults: server_defaults(config),
+            producer_expiry: Duration::from_millis(config.producer_id_expiration_ms),
+            retention_check: Duration::from_millis(config.log_retention_check_interval_ms),
+        }
+    }
+
+    /// Follows the Image until the node stops, and hands itself back to be closed.
+    pub(crate) async fn run(mut self, mut image: watch::Receiver<Arc<Image>>, mut stopping: watch::Receiver<bool>) -> Self {
+        loop {
+            let current = image.borrow_and_update().clone();
+            let settled = self.apply(&current).await;
+            let patience = if settled { Duration::MAX } else { RETRY_AFTER };
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => return self,
+                changed = image.changed() => if changed.is_err() { return self },
+                () = tokio::time::sleep(patience) => {}
+            }
+        }
+    }
+
+    /// One round. True if nothing is left to do for this Image.
+    pub(crate) async fn apply(&mut self, image: &Image) -> bool {
+        let mine: BTreeSet<_> = self.volumes.keys().copied().collect();
+        let actions = reconcile(image, &self.have, self.me, &mine);
+        let (mut settled, mut opening) = (true, Vec::new());
+        for action in actions {
+            match action {
+                Action::Start { id, directory, leads, configs, .. } => {
+                    opening.extend(self.open(id, directory, leads, configs));
+                    if opening.len() >= OPENING_MAX {
+                        settled &= self.opened(std::mem::take(&mut opening)).await;
+                    }
+                }
+                Action::Lead { id, epoch } => self.lead(id, epoch),
+                Action::Configure { id, configs } => self.configure(id, configs),
+                Action::Stop { id } => settled &= self.stop(id).await,
+                Action::Delete { id, directory } => settled &= self.delete(id, directory).await,
+            }
+        }
+        settled & self.opened(opening).await
+    }
+
+    /// Closes every log; true if all of them are sound on the disk.
+    pub(crate) fn close(self) -> bool {
+        self.map.publish(imbl::HashMap::clear);
+        // Every volume is stopped, also after one that failed.
+        self.volumes.into_values().map(|hosting| hosting.volume.stop(true)).fold(true, |all, one| all & one)
+    }
+
+    fn open(
+        &self,
+        id: PartitionId,
+        directory: DirectoryId,
+        leads: Option<LeaderEpoch>,
+        configs: Configs,
+    ) -> Option<Opening> {
+        let hosting = self.volumes.get(&directory)?;
+        let settings = Arc::new(TopicSettings::from_configs(&configs, &self.defaults));
+        let clean = hosting.clean && self.have.contains_key(&id);
+        let epoch = leads.unwrap_or(LeaderEpoch(-1));
+        let answer = hosting.volume.open(id, self.partition_config(&settings), epoch, clean);
+        Some(Opening { id, directory, leads, configs, settings, answer })
+    }
+
+    async fn opened(&mut self, opening: Vec<Opening>) -> bool {
+        if opening.is_empty() {
+            return true;
+        }
+        let (mut settled, mut ready) = (true, Vec::with_capacity(opening.len()));
+        for one in opening {
+            match one.answer.await {
+                Ok(Ok(partition)) => {
+                    let running = Some(Leading { epoch: one.leads, configs: one.configs });
+                    self.have.insert(one.id, Have { directory: one.directory, running });
+                    ready.push((one.id, Hosted::Open { partition, settings: one.settings }));
+                }
+                Ok(Err(error)) => {
+                    settled = false;
+                    let sentence = error.to_string();
+                    if !matches!(self.map.get(one.id), Some(Hosted::Failed(known)) if *known == *sentence) {
+                        tracing::error!(partition = %one.id, %error, "cannot open a partition");
+                    }
+                    ready.push((one.id, Hosted::Failed(sentence.into())));
+                }
+                // The writer is gone: the node is stopping.
+                Err(_) => settled = false,
+            }
+        }
+        self.map.publish(|hosted| hosted.extend(ready));
+        settled
+    }
+
+    fn lead(&mut self, id: PartitionId, epoch: Option<LeaderEpoch>) {
+        let Some(Hosted::Open { partition, .. }) = self.map.get(id) else { return };
+        partition.lead(epoch.unwrap_or(LeaderEpoch(-1)));
+        if let Some(Have { running: Some(running), .. }) = self.have.get_mut(&id) {
+            running.epoch = epoch;
+        }
+    }
+
+    fn configure(&mut self, id: PartitionId, configs: Configs) {
+        let Some(Hosted::Open { partition, .. }) = self.map.get(id) else { return };
+        let settings = Arc::new(TopicSettings::from_configs(&configs, &self.defaults));
+        partition.configure(self.partition_config(&settings));
+        self.map.publish(|hosted| {
+            hosted.insert(id, Hosted::Open { partition, settings });
+        });
+        if let Some(Have { running: Some(running), .. }) = self.have.get_mut(&id) {
+            running.configs = configs;
+        }
+    }
+
+    async fn stop(&mut self, id: PartitionId) -> bool {
+        if let Some(partition) = self.withdraw(id) {
+            // A writer that is gone has closed it.
+            let _ = partition.close().await;
+        }
+        if let Some(have) = self.have.get_mut(&id) {
+            have.running = None;
+        }
+        true
+    }
+
+    async fn delete(&mut self, id: PartitionId, directory: DirectoryId) -> bool {
+        let answer = match (self.withdraw(id), self.volumes.get(&directory)) {
+            (Some(partition), _) => partition.delete(),
+            (None, Some(hosting)) => hosting.volume.delete_stray(id),
+            (None, None) => return true,
+        };
+        match answer.await {
+            Ok(Ok(())) => {
+                self.have.remove(&id);
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(partition = %id, %error, "cannot remove the files of a deleted partition; trying again");
+                if let Some(have) = self.have.get_mut(&id) {
+                    have.running = None;
+                }
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Takes a partition off the map, so that nobody starts anything new with it.
+    fn withdraw(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        let hosted = self.map.get(id)?;
+        self.map.publish(|all| {
+            all.remove(&id);
+        });
+        match hosted {
+            Hosted::Open { partition, .. } => Some(partition),
+            Hosted::Failed(_) => None,
+        }
+    }
+
+    fn partition_config(&self, settings: &TopicSettings) -> PartitionConfig {
+        PartitionConfig {
+            log: log_config(settings),
+            producer_expiry: self.producer_expiry,
+            retention_check: self.retention_check,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_base::{BrokerEpoch, Clock, LeaderEpoch, NodeId, PartitionId, Rng, TopicId};
+use forebay_controller::Controller;
+use forebay_meta::{Assignment, Image, Topic};
+use tokio::sync::watch;
+
+use crate::Config;
+use crate::cold::ColdReads;
+use crate::kafka::{Budget, ProducerIds};
+use crate::metrics::Metrics;
+use crate::partitions::{Hosted, PartitionMap};
+
+/// How long a request waits for a partition that the Image gives to this node and the reconciler is still opening.
+const OPENING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What every request handler may use of the node. Nothing in it is locked across a wait.
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    /// This start's registration (rule R1).
+    pub(crate) broker_epoch: BrokerEpoch,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    /// The server's own defaults of topic settings.
+    pub(crate) topic_defaults: BTreeMap<String, String>,
+    pub(crate) controller: Controller,
+    pub(crate) image: watch::Receiver<Arc<Image>>,
+    pub(crate) partitions: Arc<PartitionMap>,
+    pub(crate) cold: ColdReads,
+    pub(crate) budget: Budget,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// Why a partition cannot be used through this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// No such topic, or no such partition of it.
+    Unknown,
+    /// Another node leads it, or nobody does.
+    NotLeader,
+    /// The client's leader epoch is older than ours.
+    FencedEpoch,
+    /// The client's leader epoch is newer than ours.
+    UnknownEpoch,
+    /// It should be here and cannot be used; the sentence says why.
+    Storage(Arc<str>),
+}
+
+impl Shared {
+    /// The Image as of now.
+    pub(crate) fn image(&self) -> Arc<Image> {
+        self.image.borrow().clone()
+    }
+
+    /// An open partition that this node leads. Waits for the reconciler where the Image is ahead of it.
+    pub(crate) async fn led(&self, topic: &Topic, index: i32) -> Result<Hosted, Unavailable> {
+        let assignment = assignment(topic, index).ok_or(Unavailable::Unknown)?;
+        if assignment.leader != Some(self.node) {
+            return Err(Unavailable::NotLeader);
+        }
+        let id = PartitionId { topic: topic.id, index };
+        match self.partitions.wait_for(id, OPENING_PATIENCE).await {
+            Some(Hosted::Failed(reason)) => Err(Unavailable::Storage(reason)),
+            Some(open) => Ok(open),
+            None => Err(Unavailable::NotLeader),
+        }
+    }
+
+    /// The topic of that id.
+    pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.image.borrow().topics.get(&id).cloned()
+    }
+
+    /// The topic of that name.
+    pub(crate) fn topic_by_name(&self, name: &str) -> Option<Arc<Topic>> {
+        let image = self.image.borrow();
+        image.names.get(name).and_then(|id| image.topics.get(id)).cloned()
+    }
+}
+
+/// The assignment of one partition of `topic`.
+pub(crate) fn assignment(topic: &Topic, index: i32) -> Option<&Arc<Assignment>> {
+    usize::try_from(index).ok().and_then(|index| topic.partitions.get(index))
+}
+
+/// Compares the leader epoch a client knows (-1: none) with the partition's own (KIP-320).
+pub(crate) fn check_epoch(known: i32, current: LeaderEpoch) -> Result<(), Unavailable> {
+    match known {
+        unknown if unknown < 0 => Ok(()),
+        older if older < current.0 => Err(Unavailable::FencedEpoch),
+        newer if newer > current.0 => Err(Unavailable::UnknownEpoch),
+        _ => Ok(()),
+    }
+}

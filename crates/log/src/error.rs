@@ -1,0 +1,137 @@
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forebay_base::Offset;
+
+/// Why the log of a partition could not do what was asked. Each is a sentence for the operator.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LogError {
+    /// The file system refused. The log is unchanged and may be used on; see [`LogError::is_full`].
+    #[error("cannot {op} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        op: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: Arc<io::Error>,
+    },
+    /// Bytes that were durable are damaged or missing (rule R33). They are kept as they are.
+    #[error("{} is damaged at offset {offset}: {reason}", path.display())]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// First offset that cannot be believed.
+        offset: Offset,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The offset is not in the log.
+    #[error("the offset is out of range: the log holds {start} to {end}")]
+    OutOfRange {
+        /// First offset of the log.
+        start: Offset,
+        /// Offset after the last.
+        end: Offset,
+    },
+    /// A sync or a rollback failed before: what is on disk is not known any more (rule R32). Reads go on; writes need
+    /// the log to be opened again.
+    #[error("the log takes no writes since a storage fault: {reason}")]
+    Poisoned {
+        /// The first fault.
+        reason: Arc<str>,
+    },
+    /// Batches that do not follow the end of the log, one after the other.
+    #[error("a batch at offset {found} cannot be appended where offset {expected} is next")]
+    Misplaced {
+        /// The next offset of the log.
+        expected: Offset,
+        /// The offset that was offered.
+        found: Offset,
+    },
+    /// Written by a newer version of Forebay.
+    #[error("{} has format version {found}; this build reads up to {known}: use a newer build", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// The newest known here.
+        known: u16,
+    },
+}
+
+impl LogError {
+    /// True if there was no room for the bytes: the same call may succeed once space is freed. A sync that reports a
+    /// full disk is a storage fault and answers [`LogError::Poisoned`].
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Corrupt { .. }
+            | Self::OutOfRange { .. }
+            | Self::Poisoned { .. }
+            | Self::Misplaced { .. }
+            | Self::Newer { .. } => false,
+        }
+    }
+}
+
+/// Wraps an error of the file system with what was tried on which path.
+pub(crate) fn failed(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LogError {
+    let path = path.to_path_buf();
+    move |source| LogError::Io { op, path, source: Arc::new(source) }
+}
+
+/// Why a data directory cannot be used. Each is a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// The file system refused.
+    #[error("cannot {op} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        op: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// Another process holds the directory.
+    #[error("data directory {} is in use by pid {pid}", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// Who holds it, as written in the lock file; "unknown" if nothing is.
+        pid: String,
+    },
+    /// Written by a newer version of Forebay.
+    #[error(
+        "data directory {} has format version {found}; this build reads up to {known}: use a newer build",
+        path.display()
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// The newest known here.
+        known: u16,
+    },
+    /// A file of the directory fails its checks, or is missing where data exist.
+    #[error("data directory {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl DirError {
+    pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { op, path, source }
+    }
+}

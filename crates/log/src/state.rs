@@ -1,0 +1,162 @@
+//! What a partition must remember beside its batches: two slots, written in turn, in place (rule R35).
+//!
+//! ```text
+//! slot (512 bytes, one sector): 0 magic "FBST" | 4 version u16 | 6 reserved u16 | 8 sequence u64
+//!   16 log start i64 | 24 recovery point i64 | 32 zeros | 508 CRC-32C of bytes 0 to 507, u32
+//! file: slot 0, slot 1; the sound slot with the higher sequence counts; sequence n is written to slot n mod 2
+//! ```
+//! A write never touches the slot that counts, and is synced before the next one: a power cut leaves the old or the
+//! new state. It needs no free space, so a full disk cannot stop it.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use forebay_base::Offset;
+
+use crate::disk::{Disk, Open};
+use crate::error::{LogError, failed};
+use crate::names::state_path;
+use crate::sealed::{Format, Unsound, read_file, write_all};
+
+const FORMAT: Format = Format { magic: *b"FBST", version: 1 };
+const SLOT_LEN: usize = 512;
+const CRC_LEN: usize = 4;
+
+/// The durable facts of a partition that its batches do not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Everything below is deleted.
+    pub(crate) log_start: Offset,
+    /// Everything below was synced.
+    pub(crate) recovery_point: Offset,
+}
+
+/// The state file as last written.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    sequence: u64,
+    last: State,
+}
+
+fn encode(sequence: u64, state: State) -> Bytes {
+    let mut writer = FORMAT.writer();
+    writer.u64(sequence);
+    writer.i64(state.log_start.0);
+    writer.i64(state.recovery_point.0);
+    writer.raw(&[0; SLOT_LEN][..SLOT_LEN - CRC_LEN - writer.len()]);
+    Format::seal(writer)
+}
+
+fn decode(slot: Bytes) -> Result<(u64, State), Unsound> {
+    let mut reader = FORMAT.open(slot)?;
+    let mut number = || reader.i64().map_err(|_| Unsound::Damaged);
+    let sequence = number()?.cast_unsigned();
+    Ok((sequence, State { log_start: Offset(number()?), recovery_point: Offset(number()?) }))
+}
+
+impl StateFile {
+    /// Reads the newest sound slot; `None` if there is none (or no file).
+    pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, LogError> {
+        let path = state_path(dir);
+        let bytes = read_file(disk, &path, 2 * SLOT_LEN as u64).map_err(failed("read", &path))?.unwrap_or_default();
+        let mut newest: Option<(u64, State)> = None;
+        for at in [0, SLOT_LEN] {
+            if bytes.len() < at + SLOT_LEN {
+                break;
+            }
+            match decode(bytes.slice(at..at + SLOT_LEN)) {
+                Ok(slot) if newest.is_none_or(|best| best.0 < slot.0) => newest = Some(slot),
+                Ok(_) | Err(Unsound::Damaged) => {}
+                Err(Unsound::Newer(found)) => {
+                    return Err(LogError::Newer { path, found, known: FORMAT.version });
+                }
+            }
+        }
+        Ok(newest.map(|(sequence, last)| Self { path, sequence, last }))
+    }
+
+    /// Makes the file of a new partition and syncs it. The caller syncs the directory.
+    pub(crate) fn create(disk: &dyn Disk, dir: &Path, state: State) -> Result<Self, StateWriteError> {
+        let path = state_path(dir);
+        let mut both = encode(0, state).to_vec();
+        both.resize(2 * SLOT_LEN, 0);
+        let write = || {
+            let file = disk.open(&path, Open::CreateOrWrite)?;
+            write_all(file.as_ref(), 0, &both)?;
+            Ok(file)
+        };
+        let file = write().map_err(|error| StateWriteError::Write(failed("write", &path)(error)))?;
+        file.sync().map_err(|error| StateWriteError::Sync(failed("sync", &path)(error)))?;
+        Ok(Self { path, sequence: 0, last: state })
+    }
+
+    /// What is durable.
+    pub(crate) fn last(&self) -> State {
+        self.last
+    }
+
+    /// Makes `state` durable; nothing is written if it already is.
+    pub(crate) fn write(&mut self, disk: &dyn Disk, state: State) -> Result<(), StateWriteError> {
+        if state == self.last {
+            return Ok(());
+        }
+        let sequence = self.sequence + 1;
+        let at = (sequence % 2) * SLOT_LEN as u64;
+        let write = || {
+            let file = disk.open(&self.path, Open::Write)?;
+            write_all(file.as_ref(), at, &encode(sequence, state))?;
+            Ok(file)
+        };
+        let file = write().map_err(|error| StateWriteError::Write(failed("write", &self.path)(error)))?;
+        file.sync().map_err(|error| StateWriteError::Sync(failed("sync", &self.path)(error)))?;
+        self.sequence = sequence;
+        self.last = state;
+        Ok(())
+    }
+}
+
+/// A failed write leaves the counting slot alone; after a failed sync nothing is known (rule R32).
+#[derive(Debug)]
+pub(crate) enum StateWriteError {
+    Write(LogError),
+    Sync(LogError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RealDisk;
+
+    fn state(start: i64, point: i64) -> State {
+        State { log_start: Offset(start), recovery_point: Offset(point) }
+    }
+
+    #[test]
+    fn the_newest_sound_slot_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(StateFile::read(&RealDisk, dir.path()).unwrap().is_none());
+        let mut file = StateFile::create(&RealDisk, dir.path(), state(0, 0)).unwrap();
+        file.write(&RealDisk, state(5, 9)).unwrap();
+        file.write(&RealDisk, state(6, 10)).unwrap();
+        assert_eq!(StateFile::read(&RealDisk, dir.path()).unwrap().unwrap().last(), state(6, 10));
+        // Sequence 2 is in slot 0: damaged, the state before it counts.
+        let raw = RealDisk.open(&state_path(dir.path()), Open::Write).unwrap();
+        write_all(raw.as_ref(), 20, b"x").unwrap();
+        assert_eq!(StateFile::read(&RealDisk, dir.path()).unwrap().unwrap().last(), state(5, 9));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        StateFile::create(&RealDisk, dir.path(), state(0, 0)).unwrap();
+        let mut slot = encode(1, state(1, 1))[..SLOT_LEN - CRC_LEN].to_vec();
+        slot[4..6].copy_from_slice(&9u16.to_be_bytes());
+        let crc = forebay_base::crc32c(&slot).to_be_bytes();
+        slot.extend_from_slice(&crc);
+        let raw = RealDisk.open(&state_path(dir.path()), Open::Write).unwrap();
+        write_all(raw.as_ref(), SLOT_LEN as u64, &slot).unwrap();
+        let refused = StateFile::read(&RealDisk, dir.path()).unwrap_err().to_string();
+        assert!(refused.contains("format version 9"), "{refused}");
+    }
+}

@@ -1,0 +1,157 @@
+//! What a client's batch must be before it is queued: decided from its 61-byte header and its checksum, pure, on the
+//! connection's own task. Records are inflated only to look for missing keys, or to name the ones at fault.
+
+use bytes::Bytes;
+use forebay_base::{WallTime, limits};
+use forebay_records::{BatchError, BatchHeader, HEADER_LEN, Records, TimestampType, verify_crc};
+
+use crate::Refused;
+use crate::refused::RecordError;
+
+/// A refusal names at most this many records; a client shows one.
+const ERRORS_MAX: usize = 100;
+
+/// A topic's rules for batches, from its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntakeRules {
+    /// `max.message.bytes`: longest batch, as sent.
+    pub max_message_bytes: usize,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far timestamps may lie in the past.
+    pub before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far they may lie ahead.
+    pub after_max_ms: i64,
+    /// True if `cleanup.policy` has `compact`: each record needs a key.
+    pub compacted: bool,
+}
+
+/// One checked batch, as sent.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Its header.
+    pub header: BatchHeader,
+    /// All of it, header included.
+    pub bytes: Bytes,
+}
+
+/// Checks the records of one partition in a produce request: exactly one sound v2 batch that the topic takes.
+///
+/// Cheap checks come first: size and counts, then the checksum, then what needs inflating (rule R7).
+pub fn check(records: Bytes, rules: &IntakeRules, now: WallTime) -> Result<Batch, Refused> {
+    let header = BatchHeader::parse(&records).map_err(refuse)?;
+    if records.len() < header.len {
+        return Err(refuse(BatchError::Short));
+    }
+    if records.len() > header.len {
+        return Err(invalid("a produce request must hold exactly one record batch per partition"));
+    }
+    if header.len > rules.max_message_bytes {
+        return Err(Refused::TooLarge { bytes: header.len, bytes_max: rules.max_message_bytes });
+    }
+    check_counts(&header)?;
+    header.compression().map_err(refuse)?;
+    verify_crc(&records).map_err(refuse)?;
+    check_origin(&header)?;
+    check_timestamps(&records, &header, rules, now)?;
+    if rules.compacted {
+        check_keys(&records)?;
+    }
+    Ok(Batch { header, bytes: records })
+}
+
+fn refuse(error: BatchError) -> Refused {
+    match error {
+        BatchError::Codec(codec) => Refused::UnsupportedCompression(codec),
+        BatchError::Magic(_) => Refused::InvalidRecord { reason: error.to_string(), errors: Vec::new() },
+        BatchError::Short
+        | BatchError::Length
+        | BatchError::Crc
+        | BatchError::Inconsistent(_)
+        | BatchError::Inflate(_) => Refused::Corrupt(error.to_string()),
+    }
+}
+
+fn invalid(reason: impl Into<String>) -> Refused {
+    Refused::InvalidRecord { reason: reason.into(), errors: Vec::new() }
+}
+
+fn check_counts(header: &BatchHeader) -> Result<(), Refused> {
+    if header.record_count <= 0 {
+        return Err(invalid("a record batch must hold a record"));
+    }
+    if header.last_offset_delta != header.record_count - 1 {
+        return Err(invalid("the batch's last offset does not fit its number of records"));
+    }
+    // A record takes 7 bytes at least; compressed ones may take any number.
+    if header.attributes & 7 == 0 && (header.len - HEADER_LEN) / 7 < header.record_count as usize {
+        return Err(invalid("the batch announces more records than its bytes can hold"));
+    }
+    Ok(())
+}
+
+fn check_origin(header: &BatchHeader) -> Result<(), Refused> {
+    if header.is_control() {
+        return Err(invalid("clients may not write control batches"));
+    }
+    if header.is_transactional() {
+        return Err(Refused::InvalidTransaction);
+    }
+    if header.is_idempotent() && (header.producer_id.0 < 0 || header.producer_epoch < 0 || header.base_sequence < 0) {
+        return Err(invalid("a batch with a producer id needs an epoch and a sequence number"));
+    }
+    Ok(())
+}
+
+fn check_timestamps(bytes: &Bytes, header: &BatchHeader, rules: &IntakeRules, now: WallTime) -> Result<(), Refused> {
+    match (rules.timestamp_type, header.timestamp_type()) {
+        (TimestampType::LogAppendTime, _) => return Ok(()),
+        (TimestampType::CreateTime, TimestampType::CreateTime) => {}
+        (TimestampType::CreateTime, TimestampType::LogAppendTime) => {
+            let reason = "the batch claims log append time, the topic has message.timestamp.type=CreateTime".to_owned();
+            return Err(Refused::InvalidTimestamp { reason, errors: Vec::new() });
+        }
+    }
+    let (earliest, latest) = (now.0.saturating_sub(rules.before_max_ms), now.0.saturating_add(rules.after_max_ms));
+    let fits = |timestamp: i64| timestamp == -1 || (earliest..=latest).contains(&timestamp);
+    if fits(header.base_timestamp) && fits(header.max_timestamp) {
+        return Ok(());
+    }
+    let errors = at_fault(bytes, |_, _, timestamp| {
+        (!fits(timestamp)).then(|| format!("timestamp {timestamp} is not within {earliest} to {latest}"))
+    });
+    Err(Refused::InvalidTimestamp {
+        reason: format!("a timestamp lies outside the topic's bounds: {earliest} to {latest} (ms since 1970)"),
+        errors: errors.unwrap_or_default(),
+    })
+}
+
+fn check_keys(bytes: &Bytes) -> Result<(), Refused> {
+    let errors = at_fault(bytes, |_, has_key, _| {
+        (!has_key).then(|| "a record of a compacted topic needs a key".to_owned())
+    })
+    .map_err(refuse)?;
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Refused::InvalidRecord { reason: "records of a compacted topic need a key".to_owned(), errors })
+}
+
+/// The records that `fault` (given index, whether there is a key, and timestamp) has a sentence for.
+fn at_fault(
+    bytes: &Bytes, fault: impl Fn(i32, bool, i64) -> Option<String>,
+) -> Result<Vec<RecordError>, BatchError> {
+    let mut errors = Vec::new();
+    for (index, record) in (0i32..).zip(Records::capped(bytes, limits::INFLATED_BYTES_MAX)?) {
+        let record = record?;
+        if let Some(sentence) = fault(index, record.key.is_some(), record.timestamp)
+            && errors.len() < ERRORS_MAX
+        {
+            errors.push((index, sentence));
+        }
+    }
+    Ok(errors)
+}
+
+#[cfg(test)]
+mod tests;

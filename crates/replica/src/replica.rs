@@ -1,0 +1,365 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_base::{Instant, LeaderEpoch, Offset, WallTime};
+use forebay_records::{BatchHeader, TimestampType};
+
+use crate::event::{Acks, Appended, Effect, Event, Settings, Ticket};
+use crate::producers::{Producers, Verdict};
+use crate::Refused;
+
+/// How often silent producers are looked for; Kafka's `producer.id.expiration.check.interval.ms`.
+const EXPIRY_CHECK: Duration = Duration::from_secs(600);
+
+/// Where a partition's log stands. Always in this order:
+///
+/// ```text
+///   start <= stable <= high_watermark <= durable <= end
+///     |         |            |              |        `- next offset to be written
+///     |         |            |              `- below: survives a power cut here
+///     |         |            `- below: committed, readable, never lost or changed again
+///     |         `- below: no open transaction (LSO); read_committed ends here
+///     `- below: deleted
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Positions {
+    /// First offset kept.
+    pub start: Offset,
+    /// First offset of an open transaction, or the high watermark.
+    pub stable: Offset,
+    /// First offset not committed.
+    pub high_watermark: Offset,
+    /// First offset that may not be durable here.
+    pub durable: Offset,
+    /// First offset not written.
+    pub end: Offset,
+}
+
+/// May this replica write?
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Role {
+    Leading,
+    /// A sync failed. Reads below the high watermark go on; only opening the log anew ends this.
+    Failed(Arc<str>),
+    Stopped,
+}
+
+/// An append that is stored, or about to be, and not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Waiter {
+    ticket: Ticket,
+    acks: Acks,
+    base: Offset,
+    /// The offset after its last record.
+    next: Offset,
+    append_time: Option<i64>,
+}
+
+/// What a log was found to hold when it was opened.
+#[derive(Debug)]
+pub struct Recovered {
+    /// First offset kept.
+    pub start: Offset,
+    /// First offset that may not be durable.
+    pub durable: Offset,
+    /// First offset not written.
+    pub end: Offset,
+    /// What producers have written.
+    pub producers: Producers,
+}
+
+/// One partition's replica: a pure core. It decides what is written where and who is answered when; its host does
+/// it. The step order of an append: `Append` -> `Write` -> `Written` -> `Sync` -> `Synced` -> `Answer`.
+#[derive(Debug)]
+pub struct Replica {
+    role: Role,
+    epoch: LeaderEpoch,
+    settings: Settings,
+    positions: Positions,
+    /// The end of the log once the open `Write` effects are in the file.
+    tentative_end: Offset,
+    syncing: bool,
+    producers: Producers,
+    expiry_due: Instant,
+    /// Appends whose batch is in an open `Write` effect.
+    writing: Vec<Waiter>,
+    /// `acks=all` appends in the file, by the high watermark they wait for.
+    committing: BTreeMap<(Offset, Ticket), Waiter>,
+    /// Deletions whose `AdvanceStart` is in work.
+    deleting: Vec<(Ticket, Offset)>,
+}
+
+impl Replica {
+    /// A replica that leads in `epoch`, on a log just opened.
+    pub fn new(now: Instant, epoch: LeaderEpoch, settings: Settings, found: Recovered) -> Self {
+        let Recovered { start, durable, end, producers } = found;
+        Self {
+            role: Role::Leading,
+            epoch,
+            settings,
+            positions: Positions { start, stable: durable, high_watermark: durable, durable, end },
+            tentative_end: end,
+            syncing: false,
+            producers,
+            expiry_due: now + EXPIRY_CHECK,
+            writing: Vec::new(),
+            committing: BTreeMap::new(),
+            deleting: Vec::new(),
+        }
+    }
+
+    /// Where the log stands.
+    pub fn positions(&self) -> Positions {
+        self.positions
+    }
+
+    /// The epoch it leads in.
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// Why it has failed, if it has.
+    pub fn failure(&self) -> Option<&Arc<str>> {
+        match &self.role {
+            Role::Failed(reason) => Some(reason),
+            Role::Leading | Role::Stopped => None,
+        }
+    }
+
+    /// What producers have written.
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// True while a sync is asked for and not reported.
+    pub fn is_syncing(&self) -> bool {
+        self.syncing
+    }
+
+    /// When `Timeout` is due.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        (!self.producers.is_empty()).then_some(self.expiry_due)
+    }
+
+    /// Takes in an event; adds to `effects` what is to be done.
+    pub fn step(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
+        let (before, first) = ((self.positions, self.epoch, self.role.clone()), effects.len());
+        match event {
+            Event::Append { ticket, header, acks, at } => self.append(ticket, header, acks, at, effects),
+            Event::Written => self.written(effects),
+            Event::WriteFailed { reason } => self.write_failed(&reason, effects),
+            Event::Synced { upto } => {
+                self.syncing = false;
+                self.durable(upto, effects);
+            }
+            Event::SyncFailed { reason } => {
+                self.syncing = false;
+                self.fail(&reason, effects);
+            }
+            Event::RolledDurable { upto } => self.durable(upto, effects),
+            Event::DeleteRecords { ticket, to } => self.delete_records(ticket, to, effects),
+            Event::StartMoved { to } => self.start_moved(to, effects),
+            Event::StartStuck { reason } => self.start_stuck(&reason, effects),
+            Event::Lead { epoch } => self.lead(epoch, effects),
+            Event::Configure(settings) => self.settings = settings,
+            Event::Timeout { at } => {
+                self.producers.expire(at, self.settings.producer_expiry);
+                self.expiry_due = now + EXPIRY_CHECK;
+            }
+            Event::Stop => {
+                self.role = Role::Stopped;
+                self.send_away(&Refused::NotLeader, effects);
+            }
+        }
+        // Before the answers: whoever has an answer must find what it speaks of.
+        if before != (self.positions, self.epoch, self.role.clone()) {
+            effects.insert(first, Effect::Publish);
+        }
+    }
+
+    /// Why nothing may be written, if so.
+    fn refusal(&self) -> Option<Refused> {
+        match &self.role {
+            Role::Leading => None,
+            Role::Failed(reason) => Some(Refused::Storage(reason.to_string())),
+            Role::Stopped => Some(Refused::NotLeader),
+        }
+    }
+
+    fn append(&mut self, ticket: Ticket, sent: BatchHeader, acks: Acks, at: WallTime, effects: &mut Vec<Effect>) {
+        if let Some(refused) = self.refusal() {
+            effects.push(Effect::Answer { ticket, result: Err(refused) });
+            return;
+        }
+        let verdict = if sent.is_idempotent() { self.producers.judge(&sent) } else { Verdict::Fresh };
+        match verdict {
+            Verdict::Refuse(refused) => effects.push(Effect::Answer { ticket, result: Err(refused) }),
+            Verdict::Duplicate(original) => {
+                let (base, next) = (original.base_offset, original.last_offset.plus(1));
+                let append_time = self.append_time(WallTime(original.max_timestamp));
+                self.wait(Waiter { ticket, acks, base, next, append_time }, effects);
+            }
+            Verdict::Fresh => {
+                let (base, append_time) = (self.tentative_end, self.append_time(at));
+                let stamped = BatchHeader {
+                    base_offset: base,
+                    leader_epoch: self.epoch,
+                    max_timestamp: append_time.unwrap_or(sent.max_timestamp),
+                    ..sent
+                };
+                self.tentative_end = stamped.next_offset();
+                if stamped.is_idempotent() {
+                    self.producers.note(&stamped, at);
+                }
+                effects.push(Effect::Write { ticket, base, epoch: self.epoch, append_time });
+                self.wait(Waiter { ticket, acks, base, next: self.tentative_end, append_time }, effects);
+            }
+        }
+    }
+
+    fn append_time(&self, at: WallTime) -> Option<i64> {
+        match self.settings.timestamp_type {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => Some(at.0),
+        }
+    }
+
+    /// Answers an append if its batch is far enough, else keeps it until it is.
+    fn wait(&mut self, waiter: Waiter, effects: &mut Vec<Effect>) {
+        if waiter.next > self.positions.end {
+            self.writing.push(waiter);
+            return;
+        }
+        match waiter.acks {
+            Acks::All if waiter.next > self.positions.high_watermark => {
+                self.committing.insert((waiter.next, waiter.ticket), waiter);
+            }
+            Acks::All | Acks::Leader => effects.push(self.answer(&waiter)),
+        }
+    }
+
+    fn answer(&self, waiter: &Waiter) -> Effect {
+        let Waiter { ticket, base: base_offset, append_time: log_append_time, .. } = *waiter;
+        let log_start = self.positions.start;
+        Effect::Answer { ticket, result: Ok(Appended { base_offset, log_append_time, log_start }) }
+    }
+
+    fn written(&mut self, effects: &mut Vec<Effect>) {
+        self.positions.end = self.tentative_end;
+        self.producers.settle();
+        for waiter in std::mem::take(&mut self.writing) {
+            self.wait(waiter, effects);
+        }
+        self.sync(effects);
+    }
+
+    fn write_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
+        self.tentative_end = self.positions.end;
+        self.producers.discard();
+        for waiter in self.writing.drain(..) {
+            effects.push(Effect::Answer { ticket: waiter.ticket, result: Err(Refused::Storage(reason.to_owned())) });
+        }
+    }
+
+    /// Group commit without a timer: the next sync starts when the last one ends.
+    fn sync(&mut self, effects: &mut Vec<Effect>) {
+        if self.role == Role::Leading && !self.syncing && self.positions.end > self.positions.durable {
+            self.syncing = true;
+            effects.push(Effect::Sync);
+        }
+    }
+
+    fn durable(&mut self, upto: Offset, effects: &mut Vec<Effect>) {
+        if self.role != Role::Leading {
+            return;
+        }
+        self.positions.durable = self.positions.durable.max(upto.min(self.positions.end));
+        self.commit(effects);
+        self.sync(effects);
+    }
+
+    /// The durable ends of the in-sync replicas. This one is the whole set today.
+    fn in_sync_durable(&self) -> impl Iterator<Item = Offset> {
+        std::iter::once(self.positions.durable)
+    }
+
+    /// The high watermark is the least durable end of the in-sync replicas (rule R18); it never moves back.
+    fn commit(&mut self, effects: &mut Vec<Effect>) {
+        let committed = self.in_sync_durable().min().unwrap_or(self.positions.high_watermark);
+        self.positions.high_watermark = self.positions.high_watermark.max(committed);
+        self.positions.stable = self.positions.high_watermark;
+        while let Some(first) = self.committing.first_entry()
+            && first.key().0 <= self.positions.high_watermark
+        {
+            let waiter = first.remove();
+            effects.push(self.answer(&waiter));
+        }
+    }
+
+    fn delete_records(&mut self, ticket: Ticket, to: Option<Offset>, effects: &mut Vec<Effect>) {
+        let Positions { start, high_watermark, .. } = self.positions;
+        let to = to.unwrap_or(high_watermark);
+        let result = if let Some(refused) = self.refusal() {
+            Err(refused)
+        } else if to.0 < 0 || to > high_watermark {
+            Err(Refused::OffsetOutOfRange { got: to, start, high_watermark })
+        } else if to <= start {
+            Ok(start)
+        } else {
+            self.deleting.push((ticket, to));
+            effects.push(Effect::AdvanceStart { to });
+            return;
+        };
+        effects.push(Effect::Deleted { ticket, result });
+    }
+
+    fn start_moved(&mut self, to: Offset, effects: &mut Vec<Effect>) {
+        let start = self.positions.start.max(to.min(self.positions.high_watermark));
+        self.positions.start = start;
+        self.deleting.retain(|(ticket, to)| {
+            let done = *to <= start;
+            if done {
+                effects.push(Effect::Deleted { ticket: *ticket, result: Ok(start) });
+            }
+            !done
+        });
+    }
+
+    fn start_stuck(&mut self, reason: &str, effects: &mut Vec<Effect>) {
+        for (ticket, _) in self.deleting.drain(..) {
+            effects.push(Effect::Deleted { ticket, result: Err(Refused::Storage(reason.to_owned())) });
+        }
+    }
+
+    fn lead(&mut self, epoch: LeaderEpoch, effects: &mut Vec<Effect>) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            // Rule R9: `acks=all` is answered in the epoch it was asked in, or not at all.
+            let asked = std::mem::take(&mut self.committing).into_values().chain(std::mem::take(&mut self.writing));
+            effects.extend(asked.map(|waiter| Effect::Answer { ticket: waiter.ticket, result: Err(Refused::NotLeader) }));
+        }
+    }
+
+    /// Resigns after a failed sync. Never retried: the kernel forgets the error and marks the lost pages clean
+    /// (rules R5 and R32).
+    fn fail(&mut self, reason: &str, effects: &mut Vec<Effect>) {
+        if self.role != Role::Leading {
+            return;
+        }
+        let reason: Arc<str> = reason.into();
+        self.role = Role::Failed(Arc::clone(&reason));
+        self.send_away(&Refused::Storage(reason.to_string()), effects);
+        effects.push(Effect::Fail { reason });
+    }
+
+    fn send_away(&mut self, refused: &Refused, effects: &mut Vec<Effect>) {
+        let appends = std::mem::take(&mut self.committing).into_values().chain(std::mem::take(&mut self.writing));
+        effects.extend(appends.map(|waiter| Effect::Answer { ticket: waiter.ticket, result: Err(refused.clone()) }));
+        let deletions = std::mem::take(&mut self.deleting).into_iter();
+        effects.extend(deletions.map(|(ticket, _)| Effect::Deleted { ticket, result: Err(refused.clone()) }));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# Real clients against the real binary: each writes with every codec it has, each reads what all of them wrote.
+#
+# usage: tests/clients/run.sh [CLIENT...]     kcat confluent aiokafka kafkajs java forebay kill9; all without arguments
+#
+#   FOREBAY_BIN        the binary to test; built (release) if not given
+#   FOREBAY_BOOTSTRAP  HOST:PORT of a broker that runs already, to check the clients themselves; nothing is started
+#   FOREBAY_CACHE      where clients are installed (default ~/.cache/forebay); nothing is installed in the checkout
+#   FOREBAY_KILL_ROUNDS  rounds of kill9 (default 5)
+#
+# What cannot be installed is skipped, and said so. Ends with `N passed, N failed, N skipped`.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+cache=${FOREBAY_CACHE:-$HOME/.cache/forebay}
+scratch=$(mktemp -d)
+plan=$scratch/plan.json
+passed=0 failed=0 skipped=0
+server=
+mkdir -p "$cache"
+
+finish() {
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+  rm -rf "$scratch"
+}
+trap finish EXIT
+
+say() { printf '%s\n' "$*"; }
+skip() { say "skip $1: $2"; skipped=$((skipped + 1)); }
+pass() { say "ok   $*"; passed=$((passed + 1)); }
+fail() { say "FAIL $*"; failed=$((failed + 1)); }
+
+# Installs Debian packages if a command is missing.
+need() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null && return
+  say "installing $*"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"; } >"$scratch/apt.log" 2>&1 \
+    || { tail -3 "$scratch/apt.log"; return 1; }
+}
+
+# A folder of the cache that is made once for each content of the given file: `once NAME FILE COMMAND...`
+once() {
+  local name=$1 key
+  key=$(sha256sum "$2" | cut -c1-12)
+  dir=$cache/$name-$key
+  [ -e "$dir/.done" ] && return
+  say "installing $name into $dir"
+  rm -rf "$dir" && mkdir -p "$dir"
+  "${@:3}" >"$scratch/$name.log" 2>&1 || { tail -5 "$scratch/$name.log"; return 1; }
+  touch "$dir/.done"
+}
+
+install_python() { python3 -m venv "$dir" && "$dir/bin/pip" install --quiet -r "$here/requirements.txt"; }
+install_node() { cp "$here/kafkajs/package.json" "$dir" && (cd "$dir" && npm install --silent --no-audit --no-fund); }
+install_java() {
+  cp "$here/java/pom.xml" "$dir" \
+    && (cd "$dir" && mvn -B -q dependency:copy-dependencies -DoutputDirectory="$dir/lib")
+}
+
+prepare() {
+  case $1 in
+    kcat) need kcat kcat ;;
+    confluent | aiokafka | kill9) need python3 python3 python3-venv && once python "$here/requirements.txt" install_python && python=$dir/bin/python ;;
+    kafkajs) need node nodejs npm && need npm npm && once node "$here/kafkajs/package.json" install_node && node_modules=$dir/node_modules ;;
+    java) need mvn maven default-jdk-headless && once java "$here/java/pom.xml" install_java && libraries=$dir/lib ;;
+    forebay) [ -n "${binary:-}" ] ;;
+    *) return 1 ;;
+  esac
+}
+
+java_matrix() { java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$libraries/*" "$here/java/Matrix.java" "$@"; }
+
+# One writer may do so in several ways.
+write_with() {
+  case $1 in
+    kcat) python3 "$here/kcat.py" write "$bootstrap" "$plan" ;;
+    confluent | confluent-idempotent) "$python" "$here/confluent.py" write "$bootstrap" "$plan" "$1" ;;
+    aiokafka | aiokafka-idempotent) "$python" "$here/aio.py" write "$bootstrap" "$plan" "$1" ;;
+    kafkajs) NODE_PATH=$node_modules KAFKAJS_NO_PARTITIONER_WARNING=1 node "$here/kafkajs/write.js" "$bootstrap" "$plan" ;;
+    java) java_matrix write "$bootstrap" "$plan" ;;
+    forebay) python3 "$here/forebay.py" write "$bootstrap" "$plan" "$binary" ;;
+  esac
+}
+
+read_with() {
+  local out=$2 from=$3
+  case $1 in
+    kcat) python3 "$here/kcat.py" read "$bootstrap" "$plan" "$out" "$from" ;;
+    confluent) "$python" "$here/confluent.py" read "$bootstrap" "$plan" "$out" "$from" ;;
+    aiokafka) "$python" "$here/aio.py" read "$bootstrap" "$plan" "$out" "$from" ;;
+    java) java_matrix read "$bootstrap" "$plan" "$out" "$from" ;;
+    forebay) python3 "$here/forebay.py" read "$bootstrap" "$plan" "$out" "$from" "$binary" ;;
+  esac
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+start_server() {
+  local port http
+  port=$(free_port) http=$(free_port)
+  bootstrap=127.0.0.1:$port
+  "$binary" serve --data-dir "$scratch/data" --kafka-listen "$bootstrap" --http-listen "127.0.0.1:$http" \
+    >"$scratch/server.log" 2>&1 &
+  server=$!
+  for _ in $(seq 100); do
+    if python3 -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:$http/readyz', timeout=1)" 2>/dev/null; then
+      return
+    fi
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat "$scratch/server.log"
+  say "the server did not become ready"
+  return 1
+}
+
+wanted=${*:-kcat confluent aiokafka kafkajs java forebay kill9}
+binary=${FOREBAY_BIN:-}
+if [ -n "${FOREBAY_BOOTSTRAP:-}" ]; then
+  bootstrap=$FOREBAY_BOOTSTRAP
+elif [ -z "$binary" ]; then
+  (cd "$top" && cargo build --locked --release -p forebay)
+  binary=${CARGO_TARGET_DIR:-$top/target}/release/forebay
+fi
+
+clients=()
+for client in $wanted; do
+  if [ "$client$binary" = kill9 ] || [ "$client$binary" = forebay ]; then
+    skip "$client" "it needs our own binary, and a broker was given"
+  elif prepare "$client"; then
+    clients+=("$client")
+  else
+    skip "$client" "it could not be installed"
+  fi
+done
+
+python3 "$here/plan.py" "$plan"
+[ -n "${FOREBAY_BOOTSTRAP:-}" ] || start_server
+
+writers=()
+for client in "${clients[@]}"; do
+  case $client in
+    kill9) continue ;;
+    confluent | aiokafka) ways=("$client" "$client-idempotent") ;;
+    *) ways=("$client") ;;
+  esac
+  for way in "${ways[@]}"; do
+    if write_with "$way"; then
+      writers+=("$way")
+      pass "$way writes"
+    else
+      fail "$way writes"
+    fi
+  done
+done
+
+from=$(IFS=,; printf '%s' "${writers[*]}")
+for client in "${clients[@]}"; do
+  case $client in
+    kill9) continue ;;
+    kafkajs) skip "kafkajs reads" "its consumer needs groups, which are not served yet"; continue ;;
+  esac
+  out=$scratch/read-$client.json
+  read_with "$client" "$out" "$from" || fail "$client reads: it ended with an error"
+  lines=$(python3 "$here/check.py" "$plan" "$out" "$client" "$from")
+  say "$(sed '$d' <<<"$lines")"
+  read -r good bad <<<"$(tail -n 1 <<<"$lines")"
+  passed=$((passed + good)) failed=$((failed + bad))
+done
+
+if [[ " ${clients[*]} " == *" kill9 "* ]]; then
+  if "$python" "$here/kill9.py" "$binary" "$scratch/kill9" "${FOREBAY_KILL_ROUNDS:-5}"; then
+    pass "confluent-kafka keeps every acknowledged record through kill -9"
+  else
+    fail "confluent-kafka keeps every acknowledged record through kill -9"
+  fi
+fi
+
+[ "$failed" = 0 ] || [ ! -s "$scratch/server.log" ] || tail -20 "$scratch/server.log"
+say "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]

@@ -1,0 +1,92 @@
+//! Files that hold decisions only: no waiting, no clock, no randomness, no files, no sockets.
+
+use super::{Finding, Source, Tree};
+
+/// Pure files and folders. `base` is pure but for the seams it states; `replica` hosts its cores elsewhere.
+const PURE: [&str; 5] =
+    ["crates/base/src/", "crates/records/src/", "crates/wire/src/", "crates/meta/src/", REPLICA];
+
+/// The room where pure cores and the thread that hosts them live side by side.
+const REPLICA: &str = "crates/replica/src/";
+
+/// The files of `replica` that are not pure: they own threads, logs and published views.
+const HOSTS: [&str; 7] = [
+    "crates/replica/src/lib.rs",
+    "crates/replica/src/volume",
+    "crates/replica/src/partition",
+    "crates/replica/src/writer",
+    "crates/replica/src/view",
+    "crates/replica/src/waiter",
+    "crates/replica/src/host",
+];
+
+/// What a pure file does not say, and the trade it belongs to.
+const IMPURE: [(&str, &str); 17] = [
+    ("async", "waiting"),
+    (".await", "waiting"),
+    ("tokio", "waiting"),
+    ("futures_util", "waiting"),
+    ("Instant::now", "a clock"),
+    ("SystemTime", "a clock"),
+    ("std::time::Instant", "a clock"),
+    ("rand", "randomness"),
+    ("thread_rng", "randomness"),
+    ("RandomState", "randomness"),
+    ("std::fs", "files"),
+    ("std::thread", "threads"),
+    ("rustix", "the system"),
+    ("std::net", "sockets"),
+    ("std::env", "the environment"),
+    ("forebay_log", "files"),
+    ("tracing", "logging (a caller logs where it handles)"),
+];
+
+pub(super) fn check(tree: &Tree, found: &mut Vec<Finding>) {
+    for (path, text) in tree.rust().filter(|(path, _)| is_pure(path)) {
+        let source = Source::new(text, super::words::is_test_file(path));
+        for (word, trade) in IMPURE {
+            for line in source.lines_with(word) {
+                found.push(Finding::new(
+                    path,
+                    line,
+                    format!("a pure file names `{word}`: it knows nothing of {trade}"),
+                ));
+            }
+        }
+    }
+}
+
+fn is_pure(path: &str) -> bool {
+    PURE.iter().any(|pure| path.starts_with(pure)) && !HOSTS.iter().any(|host| path.starts_with(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str, text: &str) -> usize {
+        let mut found = Vec::new();
+        check(&Tree::of(&[(path, text)]), &mut found);
+        found.len()
+    }
+
+    #[test]
+    fn a_pure_file_does_nothing_but_decide() {
+        let impure = "pub async fn f() {}";
+        assert_eq!(found("crates/meta/src/decide.rs", impure), 1);
+        assert_eq!(found("crates/replica/src/producers.rs", "let now = SystemTime::now();"), 1);
+        assert_eq!(found("crates/wire/src/kafka/produce.rs", "use std::net::TcpStream;"), 1);
+        assert_eq!(found("crates/replica/src/volume.rs", impure), 0);
+        assert_eq!(found("crates/broker/src/lib.rs", impure), 0);
+    }
+
+    #[test]
+    fn words_inside_names_comments_and_tests_are_free() {
+        assert_eq!(
+            found("crates/meta/src/lib.rs", "//! no async here\nlet operand = 1; fn asynchronous() {}"),
+            0
+        );
+        assert_eq!(found("crates/meta/src/lib.rs", "#[cfg(test)]\nmod tests { use std::fs; }"), 0);
+        assert_eq!(found("crates/meta/src/decide/tests.rs", "use std::fs;"), 0);
+    }
+}
