@@ -178,6 +178,13 @@ impl SimDisk {
         self.shared.lock().dead = true;
     }
 
+    /// Goes on after a cut as if only the process had died and not the machine: nothing is lost, nothing unsynced
+    /// has become durable.
+    pub fn revive(&self) {
+        let mut state = self.shared.lock();
+        (state.dead, state.cut_at) = (false, None);
+    }
+
     /// True once the power is cut.
     pub fn is_cut(&self) -> bool {
         self.shared.lock().dead

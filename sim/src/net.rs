@@ -108,7 +108,9 @@ impl SimNet {
 
 impl fmt::Debug for SimNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimNet").field("connections", &lock(&self.wire.state).connections).finish_non_exhaustive()
+        f.debug_struct("SimNet")
+            .field("connections", &lock(&self.wire.state).connections)
+            .finish_non_exhaustive()
     }
 }
 

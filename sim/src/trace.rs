@@ -34,9 +34,10 @@ impl Trace {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.events += 1;
         // FNV-1a: stable over builds and machines, unlike the standard library's hasher.
-        state.hash = line.bytes().chain([b'\n']).fold(state.hash, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
+        state.hash = line
+            .bytes()
+            .chain([b'\n'])
+            .fold(state.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
         if let Some(text) = &mut state.text {
             text.push_str(&line);
             text.push('\n');

@@ -55,7 +55,8 @@ impl SimWorkers {
     /// The value behind a doorbell that [`Workers::doorbell`] made.
     fn bind(&self, doorbell: &Arc<dyn Doorbell>) -> Option<Arc<SimDoorbell>> {
         let mut unbound = self.unbound.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = unbound.iter().position(|own| std::ptr::addr_eq(Arc::as_ptr(own), Arc::as_ptr(doorbell)))?;
+        let place =
+            unbound.iter().position(|own| std::ptr::addr_eq(Arc::as_ptr(own), Arc::as_ptr(doorbell)))?;
         Some(unbound.swap_remove(place))
     }
 }
@@ -83,7 +84,12 @@ impl Workers for SimWorkers {
     }
 
     /// Must be called inside the simulation's runtime.
-    fn start(&self, _name: &str, doorbell: Arc<dyn Doorbell>, worker: Box<dyn Worker>) -> Box<dyn WorkerHandle> {
+    fn start(
+        &self,
+        _name: &str,
+        doorbell: Arc<dyn Doorbell>,
+        worker: Box<dyn Worker>,
+    ) -> Box<dyn WorkerHandle> {
         let panicked = Arc::new(AtomicBool::new(false));
         // A doorbell of someone else's can never wake the worker: it takes one turn and sleeps.
         let own = self.bind(&doorbell).unwrap_or_default();

@@ -22,54 +22,68 @@ def run(arguments, **options):
     return done.stdout
 
 
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
 def unb64(text):
     return None if text is None else base64.b64decode(text)
 
 
+def write_record(common, row):
+    """A value is the whole of a file given by name; an empty one is not sent at all, so a null comes as a line."""
+    arguments = list(common)
+    for name, content in row["headers"]:
+        text = name.encode() if content is None else name.encode() + b"=" + unb64(content)
+        arguments += ["-H", text.decode("utf-8", "surrogateescape")]
+    key = None if row["key"] is None else unb64(row["key"])
+    if row["value"] is None:
+        run([*arguments, "-Z", "-K", "\x1f"], input=key + b"\x1f\n")
+        return
+    if key is not None:
+        arguments += ["-k", key.decode("utf-8", "surrogateescape")]
+    with tempfile.NamedTemporaryFile() as value:
+        value.write(unb64(row["value"]))
+        value.flush()
+        run([*arguments, value.name])
+
+
 def write(bootstrap, plan):
-    """One record per call, for only so can each have its own headers; a file given by name is one whole value."""
+    """One record per call, for only so can each have its own headers."""
     for topic in (t for t in plan["topics"] if t["writer"] == "kcat"):
+        common = ["-P", "-b", bootstrap, "-t", topic["name"], "-p", "0", "-z", topic["codec"], "-X", "linger.ms=0"]
         for row in topic["records"]:
-            with tempfile.NamedTemporaryFile() as value:
-                value.write(unb64(row["value"]) or b"")
-                value.flush()
-                arguments = [b"-P", b"-b", bootstrap.encode(), b"-t", topic["name"].encode(), b"-p", b"0"]
-                arguments += [b"-z", topic["codec"].encode(), b"-X", b"linger.ms=0", b"-Z"]
-                if row["key"] is not None:
-                    # A key is an argument here, so a byte 0 cannot be in it.
-                    arguments += [b"-k", unb64(row["key"])]
-                for name, content in row["headers"]:
-                    text = name.encode() if content is None else name.encode() + b"=" + unb64(content)
-                    arguments += [b"-H", text]
-                run([a.decode("utf-8", "surrogateescape") for a in arguments] + [value.name])
+            write_record(common, row)
+
+
+def headers(line):
+    """Headers as kcat prints them: `a=1,b=2`, and NULL for null (the plan has no such text)."""
+    pairs = [item.split(b"=", 1) for item in line.split(b",") if item]
+    return [[name.decode(), None if content == b"NULL" else b64(content)] for name, content in pairs]
 
 
 def read_topic(bootstrap, name):
-    """Keys and values come by length, byte for byte; headers as JSON, for only so is a null seen."""
-    common = ["-C", "-b", bootstrap, "-t", name, "-p", "0", "-o", "beginning", "-e", "-q", "-X", "check.crcs=true"]
-    raw = run([*common, "-f", "%o %T %K %S\n%k%s\n"])
+    """Keys and values come by length, byte for byte, so that nothing in them can be taken for a separator."""
+    raw = run(
+        ["-C", "-b", bootstrap, "-t", name, "-p", "0", "-o", "beginning", "-e", "-q"]
+        + ["-X", "check.crcs=true", "-f", "%o %T %K %S\\n%h\\n%k%s\\n"]
+    )
     rows, at = [], 0
     while at < len(raw):
-        end = raw.index(b"\n", at)
-        offset, timestamp, key_len, value_len = (int(n) for n in raw[at:end].split())
-        at = end + 1
-        key = raw[at : at + max(key_len, 0)]
-        at += max(key_len, 0)
-        value = raw[at : at + max(value_len, 0)]
-        at += max(value_len, 0) + 1
+        numbers, described = raw.index(b"\n", at), raw.index(b"\n", raw.index(b"\n", at) + 1)
+        offset, timestamp, key_len, value_len = (int(n) for n in raw[at:numbers].split())
+        key_end = described + 1 + max(key_len, 0)
+        value_end = key_end + max(value_len, 0)
         rows.append(
             {
                 "offset": offset,
                 "timestamp": timestamp,
-                "key": None if key_len < 0 else base64.b64encode(key).decode(),
-                "value": None if value_len < 0 else base64.b64encode(value).decode(),
+                "key": None if key_len < 0 else b64(raw[described + 1 : key_end]),
+                "value": None if value_len < 0 else b64(raw[key_end:value_end]),
+                "headers": headers(raw[numbers + 1 : described]),
             }
         )
-    lines = run([*common, "-J"]).decode("utf-8", "surrogateescape").splitlines()
-    for row, line in zip(rows, lines, strict=True):
-        flat = json.loads(line).get("headers", [])
-        pairs = zip(flat[::2], flat[1::2])
-        row["headers"] = [[n, None if v is None else base64.b64encode(v.encode("utf-8", "surrogateescape")).decode()] for n, v in pairs]
+        at = value_end + 1
     return rows
 
 

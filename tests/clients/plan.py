@@ -11,24 +11,26 @@ import base64
 import json
 import random
 import sys
+import time
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 # What a writer's own interface cannot say; everything else is expected of it.
 LIMITS = {
-    "kcat": {"timestamps": False, "empty": False},
+    "kcat": {"timestamps": False, "empty": False, "zeros": False},
     "confluent": {},
     "confluent-idempotent": {},
     "aiokafka": {},
     "aiokafka-idempotent": {},
     "kafkajs": {"null_headers": False, "scattered_headers": False},
     "java": {},
-    "forebay": {"timestamps": False, "empty": False, "binary": False},
+    "forebay": {"timestamps": False, "empty": False, "binary": False, "zeros": False},
 }
 # One codec is enough where only the kind of producer differs.
 ONE_CODEC = {"confluent-idempotent": "zstd", "aiokafka-idempotent": "gzip"}
 
-LONG_AGO_MS = 1_700_000_000_123
+# Well within the default retention.
+YESTERDAY_MS = int(time.time() * 1000) - 86_400_000
 
 
 def b64(data):
@@ -58,9 +60,12 @@ def records(writer, codec):
         (b"long", b"the same again and again " * 8000, []),
     ]
     if limits.get("binary", True):
-        rows += [(b"\x00\xff\xfe\n\r\t", b"\x80\x00\n\xff", [("bin", b"\xff\x00")]), (b"random", bulk, [])]
+        # kcat takes keys and headers as arguments and prints headers as C strings: no byte 0 in them.
+        rows += [(b"\xff\xfe\n\r\t", b"\x80\x00\n\xff", [("bin", b"\xff\x01")]), (b"random", bulk, [])]
     if limits.get("empty", True):
         rows += [(b"", b"", []), (b"empty header", b"v", [("empty", b"")])]
+    if limits.get("zeros", True):
+        rows += [(b"\x00", b"zeros", [])]
     if limits.get("null_headers", True):
         rows += [(b"null header", b"v", [("null", None), ("null", b"not")])]
     if limits.get("scattered_headers", True):
@@ -69,7 +74,7 @@ def records(writer, codec):
         # Enough of them that a batch holds many; those two start a process for each record.
         rows += [(b"k%d" % (n % 7), b"record %d of %s" % (n, codec.encode()), []) for n in range(200)]
     stamped = limits.get("timestamps", True)
-    times = [LONG_AGO_MS + (n * 977) % 5000 - 2500 if stamped else None for n in range(len(rows))]
+    times = [YESTERDAY_MS + (n * 977) % 5000 - 2500 if stamped else None for n in range(len(rows))]
     return [record(key, value, headers, time) for (key, value, headers), time in zip(rows, times)]
 
 

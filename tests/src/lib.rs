@@ -1,1 +1,29 @@
-//! Being built.
+//! Black box: the real binary, driven over its sockets.
+//!
+//! [`Server`] starts and kills it, [`Conn`] speaks to it byte by byte, [`forebay_client::Client`] as a client does.
+//! [`samples`] are well-formed requests of every API and version that it serves, to be bent by the tests of bad input.
+//! Everything happens on 127.0.0.1; whatever a test starts, dropping its [`Server`] ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests stand outside the product: they panic, read clocks and print"
+)]
+
+mod binary;
+mod conn;
+mod http;
+mod numbered;
+pub mod requests;
+mod rng;
+mod samples;
+mod server;
+
+pub use binary::binary;
+pub use conn::Conn;
+pub use http::get;
+pub use numbered::{number_of, numbered_value};
+pub use rng::Dice;
+pub use samples::{Sample, samples};
+pub use server::{Memory, Server};

@@ -32,3 +32,6 @@ pub const PROPOSALS_MAX: usize = 1_024;
 
 /// A connection hands its worker thread on after sending or receiving this many bytes.
 pub const YIELD_BYTES: usize = 256 * 1024;
+
+/// Files waiting for a sync helper of one volume.
+pub const SYNC_QUEUE_MAX: usize = 4_096;

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 pub use setting::{Kind, Setting};
 pub use table::Config;
-pub use value::{ListenerConfig, LogFormat, TimestampType};
+pub use value::{ListenerConfig, LogFormat};
 
 /// Where a value came from. Later variants win over earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -17,6 +17,7 @@ mod scrape;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -25,8 +26,8 @@ use forebay_meta::Image;
 use forebay_wire::kafka::api::ApiKey;
 use forebay_wire::kafka::error_code::ErrorCode;
 
+use crate::facts::Facts;
 use histogram::Histogram;
-pub(crate) use scrape::{Memory, PartitionView, Scrape, VolumeFacts};
 
 /// Different pairs of client name and version that are counted; all further ones are counted as "other".
 const CLIENT_SOFTWARE_MAX: usize = 64;
@@ -42,7 +43,7 @@ const API_KEYS: usize = 128;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+struct Counter(AtomicU64);
 
 impl Counter {
     fn add(&self, more: u64) {
@@ -89,8 +90,19 @@ pub(crate) struct Metrics {
     topics: RwLock<HashMap<Arc<str>, Arc<TopicCounts>>>,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+/// One open connection, counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenConnection<'a>(&'a Metrics);
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Metrics {
+    /// Counters that start at zero.
+    pub(crate) fn new() -> Self {
         Self {
             connections: AtomicUsize::new(0),
             connections_opened: Counter::default(),
@@ -105,19 +117,7 @@ impl Default for Metrics {
             topics: RwLock::default(),
         }
     }
-}
 
-/// One open connection, counted until this is dropped.
-#[derive(Debug)]
-pub(crate) struct OpenConnection<'a>(&'a Metrics);
-
-impl Drop for OpenConnection<'_> {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Metrics {
     /// Kafka connections open now.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -145,9 +145,14 @@ impl Metrics {
         self.connections_protocol.add(1);
     }
 
-    /// The operating system gave no connection.
-    pub(crate) fn accept_failed(&self) {
+    /// The operating system gave no connection. Told at the 1st, 2nd, 4th, 8th ... time only: a server without
+    /// descriptors fails some hundred times a second.
+    pub(crate) fn accept_failed(&self, error: &io::Error) {
         self.accept_failures.add(1);
+        let times = self.accept_failures.get();
+        if times.is_power_of_two() {
+            tracing::warn!(%error, times, "cannot accept a connection");
+        }
     }
 
     /// A request was answered. `took` runs from its last byte to its answer being ready, a long poll's wait included.
@@ -195,13 +200,13 @@ impl Metrics {
     }
 
     /// The page for Prometheus, in its text format. Counts of topics that are gone are dropped first.
-    pub(crate) fn render(&self, scrape: &Scrape<'_>) -> String {
-        self.forget_topics_missing_from(scrape.image);
-        scrape::page(self, scrape)
+    pub(crate) fn render(&self, facts: &Facts) -> String {
+        self.forget_topics_missing_from(&facts.image);
+        scrape::page(self, facts)
     }
 
     fn api(&self, api: ApiKey) -> Option<&ApiCounts> {
-        usize::try_from(api.code()).ok().and_then(|key| self.apis.get(key))
+        usize::try_from(api as i16).ok().and_then(|key| self.apis.get(key))
     }
 
     fn for_topic(&self, topic: &str, count: impl Fn(&TopicCounts)) {
@@ -218,6 +223,12 @@ impl Metrics {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let room = topics.len() < TOPICS_MAX;
         room.then(|| topics.entry(name.into()).or_default().clone())
+    }
+
+    /// The topics counted, by name.
+    fn counted_topics(&self) -> BTreeMap<Arc<str>, Arc<TopicCounts>> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.iter().map(|(name, counts)| (name.clone(), counts.clone())).collect()
     }
 
     fn forget_topics_missing_from(&self, image: &Image) {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use forebay_base::PartitionId;
-use forebay_meta::TopicSettings;
+use forebay_meta::topic_config::TopicSettings;
 use forebay_replica::Partition;
 use tokio::sync::Notify;
 

@@ -25,13 +25,13 @@ impl Env {
 
 /// The machine's clocks.
 #[derive(Debug)]
-struct SystemClock {
+pub(crate) struct SystemClock {
     started: std::time::Instant,
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is the one place where the machine's clocks are read")]
 impl SystemClock {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { started: std::time::Instant::now() }
     }
 }

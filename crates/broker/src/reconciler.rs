@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId};
-use forebay_meta::{Action, Have, Image, Leading, TopicSettings, reconcile};
+use forebay_meta::topic_config::TopicSettings;
+use forebay_meta::{Action, Have, Image, Leading, reconcile};
 use forebay_replica::{Partition, PartitionConfig, Volume};
 use tokio::sync::watch;
 
@@ -46,6 +48,12 @@ struct Opening {
     configs: Configs,
     settings: Arc<TopicSettings>,
     answer: tokio::sync::oneshot::Receiver<Result<Arc<Partition>, forebay_replica::OpenError>>,
+}
+
+impl fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reconciler").field("partitions", &self.have.len()).finish_non_exhaustive()
+    }
 }
 
 impl Reconciler {

@@ -1,2 +1,35 @@
-//! The `forebay` binary.
-fn main() {}
+//! The `forebay` binary: a server, and the tools to use one.
+//!
+//! ```text
+//! args ─> serve ──────────────> room broker, in this process
+//!      ├> topic, produce,
+//!      │  consume, bench ─────> room client ── Kafka protocol ──> any server
+//!      └> log verify ─────────> room broker's read-only check of a data directory
+//! ```
+//! What people read goes to standard error or is a table; what programs read goes to standard output alone.
+
+mod args;
+mod bench;
+mod cluster;
+mod consume;
+mod failure;
+mod format;
+mod json;
+mod log;
+mod output;
+mod produce;
+mod progress;
+mod serve;
+mod topic;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match args::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay_link::Net;
-use forebay_wire::kafka::error_code::ErrorCode;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::metadata::{MetadataRequest, MetadataRequestTopic};
 use forebay_wire::{Request, Text};
 use tokio::time::{Instant, sleep, timeout};
@@ -12,7 +12,10 @@ use crate::pool::{Pool, Purpose};
 use crate::{ClientConfig, ClientError, Metadata};
 
 /// The newest version of everything: no cap but the one of room `wire`.
-const ANY_VERSION: i16 = i16::MAX;
+pub(crate) const ANY_VERSION: i16 = i16::MAX;
+
+/// How long a topic that was made a moment ago may be unknown to the node that is asked.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A cluster, as a client sees it. Cheap to clone; clones share connections and metadata.
 #[derive(Debug, Clone)]
@@ -64,7 +67,8 @@ impl Client {
     /// Asks for the metadata of `topics` (`None`: all) and remembers it. With `create`, the server may make topics
     /// that are missing.
     pub async fn refresh(&self, topics: Option<&[&str]>, create: bool) -> Result<Arc<Metadata>, ClientError> {
-        let named = |name: &&str| MetadataRequestTopic { name: Some(Text::from(*name)), ..Default::default() };
+        let named =
+            |name: &&str| MetadataRequestTopic { name: Some(Text::from(*name)), ..Default::default() };
         let request = MetadataRequest {
             topics: topics.map(|names| names.iter().map(named).collect()),
             allow_auto_topic_creation: create,
@@ -94,7 +98,9 @@ impl Client {
         let mut last = None;
         for addr in metadata.brokers.values().chain(&self.inner.bootstrap) {
             match self.call_addr(addr, Purpose::General, request, ANY_VERSION).await {
-                Err(error @ (ClientError::Unreachable { .. } | ClientError::Timeout { .. })) => last = Some(error),
+                Err(error @ (ClientError::Unreachable { .. } | ClientError::Timeout { .. })) => {
+                    last = Some(error)
+                }
                 answered => return answered,
             }
         }
@@ -119,7 +125,7 @@ impl Client {
     ) -> Result<R::Response, ClientError> {
         let connection = self.connection(addr, purpose).await?;
         let version = connection.version::<R>(version_max)?;
-        let exchange = async { connection.send(request, version).await?.answer::<R>().await };
+        let exchange = async { connection.send(request, version).await?.wait::<R>().await };
         let patience = self.inner.config.request_timeout;
         match timeout(patience, exchange).await {
             Ok(answer) => answer,
@@ -130,7 +136,11 @@ impl Client {
         }
     }
 
-    pub(crate) async fn connection(&self, addr: &str, purpose: Purpose) -> Result<Arc<Connection>, ClientError> {
+    pub(crate) async fn connection(
+        &self,
+        addr: &str,
+        purpose: Purpose,
+    ) -> Result<Arc<Connection>, ClientError> {
         self.inner.pool.connection(addr, purpose).await
     }
 
@@ -144,8 +154,11 @@ impl Client {
             return Ok(addr.to_owned());
         }
         let metadata = self.refresh(Some(&[topic]), false).await?;
-        let refused =
-            |code| ClientError::Refused { what: format!("partition {topic}-{partition}"), code, message: None };
+        let refused = |code| ClientError::Refused {
+            what: format!("partition {topic}-{partition}"),
+            code,
+            message: None,
+        };
         let Some(info) = metadata.topics.get(topic) else {
             return Err(refused(ErrorCode::UnknownTopicOrPartition));
         };
@@ -178,13 +191,17 @@ impl Client {
         let metadata = self.refresh(Some(&[topic]), create).await?;
         let code = metadata.topics.get(topic).map_or(ErrorCode::UnknownTopicOrPartition, |info| info.error);
         ClientError::check_code(code.code(), || format!("topic {topic}"))?;
-        Ok(metadata.topics.get(topic).map(|info| info.partitions.keys().copied().collect()).unwrap_or_default())
+        Ok(metadata
+            .topics
+            .get(topic)
+            .map(|info| info.partitions.keys().copied().collect())
+            .unwrap_or_default())
     }
 
     /// The attempts of one operation.
     pub(crate) fn attempts(&self) -> Attempts<'_> {
         let config = &self.inner.config;
-        Attempts { client: self, until: Instant::now() + config.retry_timeout, pause: config.backoff_min }
+        Attempts { client: self, begun: Instant::now(), pause: config.backoff_min }
     }
 }
 
@@ -192,7 +209,7 @@ impl Client {
 #[derive(Debug)]
 pub(crate) struct Attempts<'a> {
     client: &'a Client,
-    until: Instant,
+    begun: Instant,
     pause: Duration,
 }
 
@@ -200,7 +217,11 @@ impl Attempts<'_> {
     /// After a failure: true when it is time for the next attempt, with fresh metadata of `topic`; false if there is
     /// none.
     pub(crate) async fn again(&mut self, error: &ClientError, topic: Option<&str>) -> bool {
-        if !error.is_retriable() || Instant::now() + self.pause >= self.until {
+        let patience = match error.code() {
+            Some(ErrorCode::UnknownTopicOrPartition) => UNKNOWN_PATIENCE,
+            Some(_) | None => self.client.config().retry_timeout,
+        };
+        if !error.is_retriable() || self.begun.elapsed() + self.pause >= patience {
             return false;
         }
         sleep(self.pause).await;

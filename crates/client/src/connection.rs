@@ -42,7 +42,6 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Sent {
     version: i16,
-    correlation: i32,
     addr: Arc<str>,
     answer: oneshot::Receiver<Result<Bytes, ClientError>>,
 }
@@ -53,8 +52,10 @@ impl Connection {
         let unreachable = |reason: String| ClientError::Unreachable { addr: addr.to_owned(), reason };
         let conn = timeout(config.connect_timeout, net.connect(addr))
             .await
-            .map_err(|_| unreachable(format!("no connection within {} ms", config.connect_timeout.as_millis())))?
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|_| {
+                unreachable(format!("no connection within {} ms", config.connect_timeout.as_millis()))
+            })?
+            .map_err(|error| unreachable(plain(&error)))?;
         let (requests, inbox) = mpsc::channel(limits::CONNECTION_REQUESTS_MAX);
         let addr: Arc<str> = addr.into();
         let wire = Wire {
@@ -90,12 +91,16 @@ impl Connection {
     /// The newest version of `R`, at most `version_max`, that both sides speak.
     pub(crate) fn version<R: Request>(&self, version_max: i16) -> Result<i16, ClientError> {
         let ours = *R::VERSIONS.start()..=version_max.min(*R::VERSIONS.end());
-        let theirs = self.versions.get(&(R::API as i16)).cloned().unwrap_or(0..=-1);
-        let best = *ours.end().min(theirs.end());
-        if best >= *ours.start() && best >= *theirs.start() {
+        let theirs = self.versions.get(&R::API.code());
+        let best = theirs.map(|theirs| (*ours.end()).min(*theirs.end()));
+        if let (Some(best), Some(theirs)) = (best, theirs)
+            && best >= *ours.start()
+            && best >= *theirs.start()
+        {
             return Ok(best);
         }
-        let reason = format!("{} needs versions {ours:?}, the server has {theirs:?}", R::API.name());
+        let have = theirs.map_or_else(|| "none".to_owned(), |theirs| format!("{theirs:?}"));
+        let reason = format!("{} is needed in versions {ours:?}, the server has {have}", R::API.name());
         Err(ClientError::Protocol { addr: self.addr.to_string(), reason })
     }
 
@@ -103,29 +108,52 @@ impl Connection {
     /// calls.
     pub(crate) async fn send<R: Request>(&self, request: &R, version: i16) -> Result<Sent, ClientError> {
         let (reply, answer) = oneshot::channel();
-        let correlation = self.enqueue(request, version, Some(reply)).await?;
-        Ok(Sent { version, correlation, addr: self.addr.clone(), answer })
+        self.enqueue(request, version, Some(reply)).await?;
+        Ok(Sent { version, addr: self.addr.clone(), answer })
     }
 
     /// Hands over a request that the server does not answer.
     pub(crate) async fn send_silent<R: Request>(&self, request: &R, version: i16) -> Result<(), ClientError> {
-        self.enqueue(request, version, None).await.map(|_| ())
+        self.enqueue(request, version, None).await
     }
 
-    async fn enqueue<R: Request>(&self, request: &R, version: i16, reply: Option<Reply>) -> Result<i32, ClientError> {
+    async fn enqueue<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        reply: Option<Reply>,
+    ) -> Result<(), ClientError> {
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
         let pieces = encode_request(request, version, correlation, &self.client_id)?;
         let outgoing = Outgoing { correlation, pieces, reply };
-        self.requests.send(outgoing).await.map_err(|_| closed(&self.addr))?;
-        Ok(correlation)
+        self.requests.send(outgoing).await.map_err(|_| closed(&self.addr))
     }
 }
 
 impl Sent {
-    /// Waits for the answer.
-    pub(crate) async fn answer<R: Request>(self) -> Result<R::Response, ClientError> {
-        let body = self.answer.await.map_err(|_| closed(&self.addr))??;
-        decode_response::<R>(body, self.version, self.correlation, &self.addr)
+    /// `HOST:PORT` of the server.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// Waits for the answer. May be cancelled and called again until it has come.
+    pub(crate) async fn wait<R: Request>(&mut self) -> Result<R::Response, ClientError> {
+        let body = self.body().await?;
+        decode_response(body, self.version, &self.addr)
+    }
+
+    /// Waits for the answer and leaves it as it came.
+    pub(crate) async fn body(&mut self) -> Result<Bytes, ClientError> {
+        (&mut self.answer).await.map_err(|_| closed(&self.addr))?
+    }
+}
+
+/// An I/O error in words, without its number where the words say it all.
+fn plain(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, TimedOut};
+    match error.kind() {
+        kind @ (BrokenPipe | ConnectionRefused | ConnectionReset | TimedOut) => kind.to_string(),
+        _ => error.to_string(),
     }
 }
 
@@ -207,7 +235,7 @@ impl Wire {
             match self.conn.poll_send(cx, &mut self.unsent) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Err(End::Failed(self.broken(error.to_string()))),
+                Poll::Ready(Err(error)) => return Err(End::Failed(self.broken(plain(&error)))),
             }
         }
         if full {
@@ -224,7 +252,7 @@ impl Wire {
                 Poll::Ready(Ok(Some(frame))) => frame,
                 Poll::Ready(Ok(None)) => return Poll::Ready(End::Failed(closed(&self.addr))),
                 Poll::Ready(Err(FrameError::Io(error))) => {
-                    return Poll::Ready(End::Failed(self.broken(error.to_string())));
+                    return Poll::Ready(End::Failed(self.broken(plain(&error))));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(self.nonsense(error.to_string()))),
             };

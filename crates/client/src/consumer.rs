@@ -55,7 +55,7 @@ impl Consumer {
         }
     }
 
-    /// Fails, with the topic to look up again, only if nothing at all came.
+    /// Fails, with the topic to look up again, only if no records came.
     async fn poll_once(&mut self) -> Result<Vec<FetchedPartition>, (Option<String>, ClientError)> {
         let mut by_leader: BTreeMap<String, Vec<FetchFrom>> = BTreeMap::new();
         for ((topic, partition), offset) in &self.positions {
@@ -81,8 +81,9 @@ impl Consumer {
                 }
             }
         }
+        // What came is handed out first; an error that stays is met again by the next poll.
         match first_error {
-            Some(error) if fetched.is_empty() => Err(error),
+            Some(error) if fetched.iter().all(|part| part.records.is_empty()) => Err(error),
             Some(_) | None => Ok(fetched),
         }
     }

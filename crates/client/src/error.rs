@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use forebay_records::BatchError;
-use forebay_wire::kafka::error_code::ErrorCode;
+use forebay_wire::kafka::ErrorCode;
 
 /// What went wrong, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -60,8 +60,8 @@ pub enum ClientError {
 
 fn sentence(code: ErrorCode, message: Option<&str>) -> String {
     match message {
-        Some(message) if !message.is_empty() => format!("{message} ({code:?})"),
-        Some(_) | None => format!("{code:?}"),
+        Some(message) if !message.is_empty() => format!("{message} ({})", code.name()),
+        Some(_) | None => format!("{} ({})", code.message(), code.name()),
     }
 }
 
@@ -93,9 +93,14 @@ impl ClientError {
         what: impl FnOnce() -> String,
         message: Option<impl AsRef<str>>,
     ) -> Result<(), ClientError> {
-        match ErrorCode::from(code) {
-            ErrorCode::None => Ok(()),
-            code => Err(Self::Refused { what: what(), code, message: message.map(|text| text.as_ref().to_owned()) }),
+        let message = message.map(|text| text.as_ref().to_owned());
+        match ErrorCode::from_code(code) {
+            Some(ErrorCode::None) => Ok(()),
+            Some(code) => Err(Self::Refused { what: what(), code, message }),
+            None => {
+                let message = Some(message.unwrap_or_else(|| format!("unknown error code {code}")));
+                Err(Self::Refused { what: what(), code: ErrorCode::UnknownServerError, message })
+            }
         }
     }
 

@@ -100,13 +100,20 @@ impl Client {
         }
     }
 
-    async fn fetch_once(&self, from: &FetchFrom, options: &FetchOptions) -> Result<RawPartition, ClientError> {
+    async fn fetch_once(
+        &self,
+        from: &FetchFrom,
+        options: &FetchOptions,
+    ) -> Result<RawPartition, ClientError> {
         let leader = self.leader_addr(&from.topic, from.partition).await?;
         let mut answered = self.fetch_raw(&leader, std::slice::from_ref(from), options).await?;
         match answered.pop() {
             Some(RawPartition { refused: Some(refused), .. }) => Err(refused),
             Some(sound) => Ok(sound),
-            None => Err(ClientError::Protocol { addr: leader, reason: "an answer without the partition".to_owned() }),
+            None => Err(ClientError::Protocol {
+                addr: leader,
+                reason: "an answer without the partition".to_owned(),
+            }),
         }
     }
 
@@ -123,9 +130,9 @@ impl Client {
         let mut parts = Vec::with_capacity(from.len());
         for topic in answer.responses {
             for data in topic.partitions {
-                let asked = from
-                    .iter()
-                    .find(|asked| topic.topic == asked.topic.as_str() && asked.partition == data.partition_index);
+                let asked = from.iter().find(|asked| {
+                    topic.topic == asked.topic.as_str() && asked.partition == data.partition_index
+                });
                 if let Some(asked) = asked {
                     parts.push(raw(leader, asked, data)?);
                 }
@@ -167,10 +174,11 @@ fn request(from: &[FetchFrom], options: &FetchOptions) -> FetchRequest {
 
 fn raw(leader: &str, asked: &FetchFrom, data: PartitionData) -> Result<RawPartition, ClientError> {
     let what = || format!("fetch of {}-{} from offset {}", asked.topic, asked.partition, asked.offset);
-    let batches = data.records.unwrap_or_default().read().map_err(|error| ClientError::Protocol {
-        addr: leader.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let batches = data
+        .records
+        .unwrap_or_default()
+        .read()
+        .map_err(|error| ClientError::Protocol { addr: leader.to_owned(), reason: error.to_string() })?;
     Ok(RawPartition {
         from: asked.clone(),
         refused: ClientError::check_code(data.error_code, what).err(),

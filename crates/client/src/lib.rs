@@ -17,24 +17,31 @@ mod connection;
 mod consumer;
 mod error;
 mod fetch;
+mod lane;
 mod metadata;
 mod offsets;
 mod partitioner;
 mod pool;
 mod producer;
 
-pub use admin::{
-    AlterOp, ClusterView, ConfigChange, ConfigEntry, CreatedTopic, NewTopic, Node,
-};
+pub use admin::{AlterOp, ClusterView, ConfigChange, ConfigEntry, CreatedTopic, NewTopic, Node};
 pub use client::Client;
 pub use config::ClientConfig;
 pub use consumer::Consumer;
 pub use error::ClientError;
 pub use fetch::{FetchFrom, FetchOptions, FetchedPartition, RawPartition};
-pub use forebay_records::{BatchBuilder, Compression, Record, RecordHeader};
+pub use forebay_link::{Net, TcpNet};
+pub use forebay_records::{
+    BatchBuilder, BatchError, BatchHeader, Batches, Compression, Record, RecordHeader, Records, batches,
+    verify_crc,
+};
+pub use forebay_wire::Request;
+pub use forebay_wire::kafka::ErrorCode;
 pub use metadata::{Metadata, PartitionInfo, TopicInfo};
 pub use offsets::{FoundOffset, OffsetAt};
 pub use partitioner::partition_for_key;
 pub use pool::Purpose;
 pub use producer::{Ack, Acks, Produced, Producer, ProducerConfig};
-pub use forebay_wire::Request;
+
+#[cfg(test)]
+mod tests;

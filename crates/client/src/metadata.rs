@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use forebay_base::TopicId;
-use forebay_wire::kafka::error_code::ErrorCode;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::metadata::{MetadataResponse, MetadataResponseTopic};
 
 /// Who is in the cluster and who leads what, as one answer told it.
@@ -64,7 +64,7 @@ impl Metadata {
         };
         for topic in answer.topics {
             let Some(name) = topic.name.as_deref().map(str::to_owned) else { continue };
-            match ErrorCode::from(topic.error_code) {
+            match ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError) {
                 ErrorCode::UnknownTopicOrPartition => merged.topics.remove(&name),
                 error => merged.topics.insert(name, topic_info(error, topic)),
             };

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use forebay_wire::Text;
 use forebay_wire::kafka::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 
+use crate::client::ANY_VERSION;
 use crate::pool::Purpose;
 use crate::{Client, ClientError};
 
@@ -74,7 +75,7 @@ impl Client {
         for (leader, partitions) in by_leader {
             let topics = vec![ListOffsetsTopic { name: Text::from(topic), partitions }];
             let request = ListOffsetsRequest { replica_id: -1, topics, ..Default::default() };
-            let answer = self.call_addr(&leader, Purpose::General, &request, i16::MAX).await?;
+            let answer = self.call_addr(&leader, Purpose::General, &request, ANY_VERSION).await?;
             for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
                 let index = partition.partition_index;
                 ClientError::check_code(partition.error_code, || format!("offsets of {topic}-{index}"))?;

@@ -32,7 +32,11 @@ impl Pool {
     }
 
     /// An open connection. Callers of the same address and purpose wait for one attempt; others do not.
-    pub(crate) async fn connection(&self, addr: &str, purpose: Purpose) -> Result<Arc<Connection>, ClientError> {
+    pub(crate) async fn connection(
+        &self,
+        addr: &str,
+        purpose: Purpose,
+    ) -> Result<Arc<Connection>, ClientError> {
         let slot = self.slot(addr, purpose);
         let mut held = slot.lock().await;
         if let Some(open) = held.as_ref().filter(|connection| connection.is_open()) {

@@ -1,1 +1,4 @@
 //! Being built.
+#![allow(missing_docs)]
+pub mod store;
+mod raft;

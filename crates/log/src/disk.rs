@@ -74,6 +74,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 pub trait Lock: Send + Sync + fmt::Debug {}
 
 /// An open file. All positions are given; there is no cursor.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
 pub trait File: Region {
     /// Writes `parts`, one after the other, at `at`; may write less than all (a short write) and says how much.
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<usize>;

@@ -31,7 +31,8 @@ impl<T> Growing<T> {
         let at = self.len.load(Ordering::Relaxed);
         let (chunk, slot) = place(at);
         let Some(chunk_cell) = self.chunks.get(chunk) else { return };
-        let items = chunk_cell.get_or_init(|| (0..FIRST_CHUNK_LEN << chunk).map(|_| OnceLock::new()).collect());
+        let items =
+            chunk_cell.get_or_init(|| (0..FIRST_CHUNK_LEN << chunk).map(|_| OnceLock::new()).collect());
         if items[slot].set(item).is_ok() {
             self.len.store(at + 1, Ordering::Release);
         }
@@ -74,8 +75,8 @@ mod tests {
     #[test]
     fn items_stay_in_place_while_it_grows() {
         let list = Growing::default();
-        for n in 0..1_000 {
-            assert_eq!(list.len(), n);
+        for n in 0..1_000i64 {
+            assert_eq!(list.len() as i64, n);
             list.push(n * 2);
         }
         assert!(list.iter().copied().eq((0..1_000).map(|n| n * 2)));

@@ -32,7 +32,9 @@ impl Kind {
     /// Reads a name back; `None` for anything that is not ours.
     pub(crate) fn parse(name: &str) -> Option<(Self, Offset)> {
         let (digits, extension) = name.split_once('.')?;
-        let kind = [Self::Log, Self::Index, Self::Producers].into_iter().find(|kind| kind.extension() == extension)?;
+        let kind = [Self::Log, Self::Index, Self::Producers]
+            .into_iter()
+            .find(|kind| kind.extension() == extension)?;
         if digits.len() != 20 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
             return None;
         }

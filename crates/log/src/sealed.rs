@@ -112,19 +112,32 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory and its missing ancestors, each one durable before the next is made in it.
+/// Makes a directory and its missing ancestors, each one durable before the next is made in it. One that is there
+/// may have been made by a process that was killed before it was durable, so its name is synced in any case.
 pub(crate) fn create_dirs(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || disk.exists(path)? {
-        return Ok(());
-    }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
+        Some(_) if !path.as_os_str().is_empty() => Path::new("."),
+        Some(_) | None => return Ok(()),
     };
-    create_dirs(disk, parent)?;
-    match disk.create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
+    if disk.exists(path)? {
+        // Where we may not read the parent, we did not make the directory either.
+        return match disk.sync_dir(parent) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            outcome => outcome,
+        };
     }
+    create_dirs(disk, parent)?;
+    disk.create_dir(path)?;
     disk.sync_dir(parent)
+}
+
+/// As [`create_dirs`], where the parent is known to be durable if it is there.
+pub(crate) fn create_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match (disk.create_dir(path), path.parent()) {
+        (Err(error), _) if error.kind() == io::ErrorKind::NotFound => create_dirs(disk, path),
+        (Err(error), _) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        (Ok(()) | Err(_), Some(parent)) if !parent.as_os_str().is_empty() => disk.sync_dir(parent),
+        (Ok(()) | Err(_), _) => disk.sync_dir(Path::new(".")),
+    }
 }

@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use forebay_base::Offset;
+use forebay_base::{Offset, Short};
 
 use crate::disk::{Disk, Open};
 use crate::error::{LogError, failed};
@@ -50,16 +50,19 @@ fn encode(sequence: u64, state: State) -> Bytes {
 
 fn decode(slot: Bytes) -> Result<(u64, State), Unsound> {
     let mut reader = FORMAT.open(slot)?;
-    let mut number = || reader.i64().map_err(|_| Unsound::Damaged);
-    let sequence = number()?.cast_unsigned();
-    Ok((sequence, State { log_start: Offset(number()?), recovery_point: Offset(number()?) }))
+    let mut fields = || {
+        let (sequence, log_start, recovery_point) = (reader.u64()?, reader.i64()?, reader.i64()?);
+        Ok((sequence, State { log_start: Offset(log_start), recovery_point: Offset(recovery_point) }))
+    };
+    fields().map_err(|_: Short| Unsound::Damaged)
 }
 
 impl StateFile {
     /// Reads the newest sound slot; `None` if there is none (or no file).
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, LogError> {
         let path = state_path(dir);
-        let bytes = read_file(disk, &path, 2 * SLOT_LEN as u64).map_err(failed("read", &path))?.unwrap_or_default();
+        let bytes =
+            read_file(disk, &path, 2 * SLOT_LEN as u64).map_err(failed("read", &path))?.unwrap_or_default();
         let mut newest: Option<(u64, State)> = None;
         for at in [0, SLOT_LEN] {
             if bytes.len() < at + SLOT_LEN {

@@ -30,15 +30,6 @@ pub struct Appended {
     pub log_start: Offset,
 }
 
-/// A partition's settings that the core needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// `message.timestamp.type`.
-    pub timestamp_type: TimestampType,
-    /// `producer.id.expiration.ms`.
-    pub producer_expiry: Duration,
-}
-
 /// What can happen to a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -50,6 +41,8 @@ pub enum Event {
         header: BatchHeader,
         /// When to answer.
         acks: Acks,
+        /// The topic's `message.timestamp.type`.
+        timestamp_type: TimestampType,
         /// Wall time, for log append time and the ages of producers.
         at: WallTime,
     },
@@ -97,8 +90,11 @@ pub enum Event {
         /// The leader epoch.
         epoch: LeaderEpoch,
     },
-    /// The topic's settings changed.
-    Configure(Settings),
+    /// The node's settings changed.
+    Configure {
+        /// `producer.id.expiration.ms`.
+        producer_expiry: Duration,
+    },
     /// [`next_timeout`](crate::Replica::next_timeout) has come.
     Timeout {
         /// Wall time, for the ages of producers.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use forebay_base::{WallTime, limits};
-use forebay_records::{BatchError, BatchHeader, HEADER_LEN, Records, TimestampType, verify_crc};
+use forebay_records::{BatchError, BatchHeader, Compression, HEADER_LEN, Records, TimestampType, verify_crc};
 
 use crate::Refused;
 use crate::refused::RecordError;
@@ -33,6 +33,20 @@ pub struct Batch {
     pub header: BatchHeader,
     /// All of it, header included.
     pub bytes: Bytes,
+    /// The topic's `message.timestamp.type`: whether the leader stamps its time.
+    pub timestamp_type: TimestampType,
+}
+
+impl Batch {
+    /// How many records it announces; at least one.
+    pub fn record_count(&self) -> u32 {
+        self.header.record_count.unsigned_abs()
+    }
+
+    /// True if its records are compressed with zstd, which old protocol versions must not carry (KIP-110).
+    pub fn is_zstd(&self) -> bool {
+        self.header.compression() == Ok(Compression::Zstd)
+    }
 }
 
 /// Checks the records of one partition in a produce request: exactly one sound v2 batch that the topic takes.
@@ -57,7 +71,7 @@ pub fn check(records: Bytes, rules: &IntakeRules, now: WallTime) -> Result<Batch
     if rules.compacted {
         check_keys(&records)?;
     }
-    Ok(Batch { header, bytes: records })
+    Ok(Batch { header, bytes: records, timestamp_type: rules.timestamp_type })
 }
 
 fn refuse(error: BatchError) -> Refused {
@@ -97,22 +111,31 @@ fn check_origin(header: &BatchHeader) -> Result<(), Refused> {
     if header.is_transactional() {
         return Err(Refused::InvalidTransaction);
     }
-    if header.is_idempotent() && (header.producer_id.0 < 0 || header.producer_epoch < 0 || header.base_sequence < 0) {
+    if header.is_idempotent()
+        && (header.producer_id.0 < 0 || header.producer_epoch < 0 || header.base_sequence < 0)
+    {
         return Err(invalid("a batch with a producer id needs an epoch and a sequence number"));
     }
     Ok(())
 }
 
-fn check_timestamps(bytes: &Bytes, header: &BatchHeader, rules: &IntakeRules, now: WallTime) -> Result<(), Refused> {
+fn check_timestamps(
+    bytes: &Bytes,
+    header: &BatchHeader,
+    rules: &IntakeRules,
+    now: WallTime,
+) -> Result<(), Refused> {
     match (rules.timestamp_type, header.timestamp_type()) {
         (TimestampType::LogAppendTime, _) => return Ok(()),
         (TimestampType::CreateTime, TimestampType::CreateTime) => {}
         (TimestampType::CreateTime, TimestampType::LogAppendTime) => {
-            let reason = "the batch claims log append time, the topic has message.timestamp.type=CreateTime".to_owned();
+            let reason = "the batch claims log append time, the topic has message.timestamp.type=CreateTime"
+                .to_owned();
             return Err(Refused::InvalidTimestamp { reason, errors: Vec::new() });
         }
     }
-    let (earliest, latest) = (now.0.saturating_sub(rules.before_max_ms), now.0.saturating_add(rules.after_max_ms));
+    let (earliest, latest) =
+        (now.0.saturating_sub(rules.before_max_ms), now.0.saturating_add(rules.after_max_ms));
     let fits = |timestamp: i64| timestamp == -1 || (earliest..=latest).contains(&timestamp);
     if fits(header.base_timestamp) && fits(header.max_timestamp) {
         return Ok(());
@@ -121,7 +144,9 @@ fn check_timestamps(bytes: &Bytes, header: &BatchHeader, rules: &IntakeRules, no
         (!fits(timestamp)).then(|| format!("timestamp {timestamp} is not within {earliest} to {latest}"))
     });
     Err(Refused::InvalidTimestamp {
-        reason: format!("a timestamp lies outside the topic's bounds: {earliest} to {latest} (ms since 1970)"),
+        reason: format!(
+            "a timestamp lies outside the topic's bounds: {earliest} to {latest} (ms since 1970)"
+        ),
         errors: errors.unwrap_or_default(),
     })
 }
@@ -139,7 +164,8 @@ fn check_keys(bytes: &Bytes) -> Result<(), Refused> {
 
 /// The records that `fault` (given index, whether there is a key, and timestamp) has a sentence for.
 fn at_fault(
-    bytes: &Bytes, fault: impl Fn(i32, bool, i64) -> Option<String>,
+    bytes: &Bytes,
+    fault: impl Fn(i32, bool, i64) -> Option<String>,
 ) -> Result<Vec<RecordError>, BatchError> {
     let mut errors = Vec::new();
     for (index, record) in (0i32..).zip(Records::capped(bytes, limits::INFLATED_BYTES_MAX)?) {

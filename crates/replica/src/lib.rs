@@ -1,1 +1,46 @@
-//! Being built.
+//! One partition's replica: what is written where, and who is answered when.
+//!
+//! ```text
+//!  connection task        writer thread (one per partition, many partitions each)             sync helpers
+//!  ---------------        -------------------------------------------------------            ------------
+//!  intake::check --+
+//!                  v
+//!  Partition::append -> inbox -> Replica::step -> Effect::Write... -> one Log::append
+//!                                     ^                                    |
+//!                                     +---- Event::Written <---------------+
+//!                                     +---> Effect::Sync ----------------------------------> fdatasync
+//!                                     ^                                                          |
+//!                                     +---- Event::Synced <---- inbox <--------------------------+
+//!                                     +---> Effect::Publish -> View (readers), waiters woken
+//!  answer  <------------------------- +---> Effect::Answer
+//! ```
+//! [`Replica`], [`producers`] and [`intake`] are pure: no clock, file, thread or task. [`Volume`] hosts many replicas
+//! on few writer threads. Readers never meet the writer: they read [`View`]s.
+//!
+//! This room knows no topics' names, no protocol and no metadata.
+
+mod alarms;
+mod event;
+mod inbox;
+pub mod intake;
+mod partition;
+pub mod producers;
+mod refused;
+mod replica;
+mod tenant;
+mod threads;
+mod view;
+mod volume;
+mod waiter;
+mod writer;
+
+pub use event::{Acks, Appended, Effect, Event, Ticket};
+pub use forebay_records::TimestampType;
+pub use intake::{Batch, IntakeRules};
+pub use partition::{OpenError, Partition, PartitionConfig};
+pub use refused::{RecordError, Refused};
+pub use replica::{Positions, Recovered, Replica};
+pub use threads::ThreadWorkers;
+pub use view::{View, max_timestamp, offset_for_timestamp};
+pub use volume::Volume;
+pub use waiter::{Waiter, WatchGuard};

@@ -99,7 +99,8 @@ impl Producers {
         let id = batch.producer_id;
         let known = &self.known;
         let fresh = || Producer { epoch: batch.producer_epoch, batches: VecDeque::new(), seen: at };
-        let producer = self.tentative.entry(id).or_insert_with(|| known.get(&id).cloned().unwrap_or_else(fresh));
+        let producer =
+            self.tentative.entry(id).or_insert_with(|| known.get(&id).cloned().unwrap_or_else(fresh));
         producer.note(batch, at);
     }
 
@@ -192,7 +193,8 @@ impl Producer {
     /// a client keeps five batches in flight, so one that five others overtook was answered. "Duplicate" reads as
     /// success to clients, so it must never be said of a batch that may not be stored.
     fn forgot(&self, last: i32) -> bool {
-        let Some(oldest) = self.batches.front().filter(|_| self.batches.len() == limits::PRODUCER_BATCHES) else {
+        let Some(oldest) = self.batches.front().filter(|_| self.batches.len() == limits::PRODUCER_BATCHES)
+        else {
             return false;
         };
         let distance = oldest.first_sequence.wrapping_sub(last) & i32::MAX;

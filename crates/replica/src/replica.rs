@@ -5,9 +5,9 @@ use std::time::Duration;
 use forebay_base::{Instant, LeaderEpoch, Offset, WallTime};
 use forebay_records::{BatchHeader, TimestampType};
 
-use crate::event::{Acks, Appended, Effect, Event, Settings, Ticket};
-use crate::producers::{Producers, Verdict};
 use crate::Refused;
+use crate::event::{Acks, Appended, Effect, Event, Ticket};
+use crate::producers::{Producers, Verdict};
 
 /// How often silent producers are looked for; Kafka's `producer.id.expiration.check.interval.ms`.
 const EXPIRY_CHECK: Duration = Duration::from_secs(600);
@@ -36,6 +36,14 @@ pub struct Positions {
     pub end: Offset,
 }
 
+impl Positions {
+    /// True if they are in the order above.
+    pub fn hold(&self) -> bool {
+        let Self { start, stable, high_watermark, durable, end } = *self;
+        start <= stable && stable <= high_watermark && high_watermark <= durable && durable <= end
+    }
+}
+
 /// May this replica write?
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Role {
@@ -43,6 +51,15 @@ enum Role {
     /// A sync failed. Reads below the high watermark go on; only opening the log anew ends this.
     Failed(Arc<str>),
     Stopped,
+}
+
+/// An append as it arrives.
+struct Sent {
+    ticket: Ticket,
+    header: BatchHeader,
+    acks: Acks,
+    append_time: Option<i64>,
+    at: WallTime,
 }
 
 /// An append that is stored, or about to be, and not answered.
@@ -75,7 +92,7 @@ pub struct Recovered {
 pub struct Replica {
     role: Role,
     epoch: LeaderEpoch,
-    settings: Settings,
+    producer_expiry: Duration,
     positions: Positions,
     /// The end of the log once the open `Write` effects are in the file.
     tentative_end: Offset,
@@ -92,12 +109,12 @@ pub struct Replica {
 
 impl Replica {
     /// A replica that leads in `epoch`, on a log just opened.
-    pub fn new(now: Instant, epoch: LeaderEpoch, settings: Settings, found: Recovered) -> Self {
+    pub fn new(now: Instant, epoch: LeaderEpoch, producer_expiry: Duration, found: Recovered) -> Self {
         let Recovered { start, durable, end, producers } = found;
         Self {
             role: Role::Leading,
             epoch,
-            settings,
+            producer_expiry,
             positions: Positions { start, stable: durable, high_watermark: durable, durable, end },
             tentative_end: end,
             syncing: false,
@@ -146,7 +163,13 @@ impl Replica {
     pub fn step(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
         let (before, first) = ((self.positions, self.epoch, self.role.clone()), effects.len());
         match event {
-            Event::Append { ticket, header, acks, at } => self.append(ticket, header, acks, at, effects),
+            Event::Append { ticket, header, acks, timestamp_type, at } => {
+                let append_time = match timestamp_type {
+                    TimestampType::CreateTime => None,
+                    TimestampType::LogAppendTime => Some(at.0),
+                };
+                self.append(Sent { ticket, header, acks, append_time, at }, effects);
+            }
             Event::Written => self.written(effects),
             Event::WriteFailed { reason } => self.write_failed(&reason, effects),
             Event::Synced { upto } => {
@@ -162,9 +185,9 @@ impl Replica {
             Event::StartMoved { to } => self.start_moved(to, effects),
             Event::StartStuck { reason } => self.start_stuck(&reason, effects),
             Event::Lead { epoch } => self.lead(epoch, effects),
-            Event::Configure(settings) => self.settings = settings,
+            Event::Configure { producer_expiry } => self.producer_expiry = producer_expiry,
             Event::Timeout { at } => {
-                self.producers.expire(at, self.settings.producer_expiry);
+                self.producers.expire(at, self.producer_expiry);
                 self.expiry_due = now + EXPIRY_CHECK;
             }
             Event::Stop => {
@@ -187,41 +210,31 @@ impl Replica {
         }
     }
 
-    fn append(&mut self, ticket: Ticket, sent: BatchHeader, acks: Acks, at: WallTime, effects: &mut Vec<Effect>) {
+    fn append(&mut self, sent: Sent, effects: &mut Vec<Effect>) {
+        let Sent { ticket, header, acks, append_time, at } = sent;
         if let Some(refused) = self.refusal() {
             effects.push(Effect::Answer { ticket, result: Err(refused) });
             return;
         }
-        let verdict = if sent.is_idempotent() { self.producers.judge(&sent) } else { Verdict::Fresh };
+        let verdict = if header.is_idempotent() { self.producers.judge(&header) } else { Verdict::Fresh };
         match verdict {
             Verdict::Refuse(refused) => effects.push(Effect::Answer { ticket, result: Err(refused) }),
             Verdict::Duplicate(original) => {
                 let (base, next) = (original.base_offset, original.last_offset.plus(1));
-                let append_time = self.append_time(WallTime(original.max_timestamp));
+                let append_time = append_time.map(|_| original.max_timestamp);
                 self.wait(Waiter { ticket, acks, base, next, append_time }, effects);
             }
             Verdict::Fresh => {
-                let (base, append_time) = (self.tentative_end, self.append_time(at));
-                let stamped = BatchHeader {
-                    base_offset: base,
-                    leader_epoch: self.epoch,
-                    max_timestamp: append_time.unwrap_or(sent.max_timestamp),
-                    ..sent
-                };
+                let (base, epoch) = (self.tentative_end, self.epoch);
+                let max_timestamp = append_time.unwrap_or(header.max_timestamp);
+                let stamped = BatchHeader { base_offset: base, leader_epoch: epoch, max_timestamp, ..header };
                 self.tentative_end = stamped.next_offset();
                 if stamped.is_idempotent() {
                     self.producers.note(&stamped, at);
                 }
-                effects.push(Effect::Write { ticket, base, epoch: self.epoch, append_time });
+                effects.push(Effect::Write { ticket, base, epoch, append_time });
                 self.wait(Waiter { ticket, acks, base, next: self.tentative_end, append_time }, effects);
             }
-        }
-    }
-
-    fn append_time(&self, at: WallTime) -> Option<i64> {
-        match self.settings.timestamp_type {
-            TimestampType::CreateTime => None,
-            TimestampType::LogAppendTime => Some(at.0),
         }
     }
 
@@ -258,7 +271,10 @@ impl Replica {
         self.tentative_end = self.positions.end;
         self.producers.discard();
         for waiter in self.writing.drain(..) {
-            effects.push(Effect::Answer { ticket: waiter.ticket, result: Err(Refused::Storage(reason.to_owned())) });
+            effects.push(Effect::Answer {
+                ticket: waiter.ticket,
+                result: Err(Refused::Storage(reason.to_owned())),
+            });
         }
     }
 
@@ -336,8 +352,11 @@ impl Replica {
         if epoch > self.epoch {
             self.epoch = epoch;
             // Rule R9: `acks=all` is answered in the epoch it was asked in, or not at all.
-            let asked = std::mem::take(&mut self.committing).into_values().chain(std::mem::take(&mut self.writing));
-            effects.extend(asked.map(|waiter| Effect::Answer { ticket: waiter.ticket, result: Err(Refused::NotLeader) }));
+            let asked =
+                std::mem::take(&mut self.committing).into_values().chain(std::mem::take(&mut self.writing));
+            effects.extend(
+                asked.map(|waiter| Effect::Answer { ticket: waiter.ticket, result: Err(Refused::NotLeader) }),
+            );
         }
     }
 
@@ -354,8 +373,11 @@ impl Replica {
     }
 
     fn send_away(&mut self, refused: &Refused, effects: &mut Vec<Effect>) {
-        let appends = std::mem::take(&mut self.committing).into_values().chain(std::mem::take(&mut self.writing));
-        effects.extend(appends.map(|waiter| Effect::Answer { ticket: waiter.ticket, result: Err(refused.clone()) }));
+        let appends =
+            std::mem::take(&mut self.committing).into_values().chain(std::mem::take(&mut self.writing));
+        effects.extend(
+            appends.map(|waiter| Effect::Answer { ticket: waiter.ticket, result: Err(refused.clone()) }),
+        );
         let deletions = std::mem::take(&mut self.deleting).into_iter();
         effects.extend(deletions.map(|(ticket, _)| Effect::Deleted { ticket, result: Err(refused.clone()) }));
     }

@@ -47,20 +47,21 @@ macro_rules! messages {
                 form: $crate::Form,
             ) -> Result<(), $crate::EncodeError> {
                 $(
-                    let present = declare!(within form, $($versions)+);
-                    $(
-                        if present && self.$field.is_none() && !declare!(within form, $($null)+) {
-                            return Err($crate::EncodeError::Null(stringify!($field)));
-                        }
-                    )?
                     declare!(refused [$($refuse)?] {
-                        if !present && self.$field != declare!(default $type $(, $default)?) {
+                        if !declare!(within form, $($versions)+)
+                            && self.$field != declare!(default $type $(, $default)?)
+                        {
                             let (field, version) = (stringify!($field), form.version);
                             return Err($crate::EncodeError::NotInVersion { field, version });
                         }
                     });
                     declare!(plain [$($tag)?] {
-                        if present {
+                        if declare!(within form, $($versions)+) {
+                            $(
+                                if self.$field.is_none() && !declare!(within form, $($null)+) {
+                                    return Err($crate::EncodeError::Null(stringify!($field)));
+                                }
+                            )?
                             $crate::Field::write(&self.$field, encoder, form)?;
                         }
                     });
@@ -68,12 +69,14 @@ macro_rules! messages {
                 if form.flexible {
                     #[allow(unused_mut, reason = "not every struct has tagged fields")]
                     let mut tags = $crate::codec::Tags::default();
-                    $($(
-                        let present = declare!(within form, $($versions)+);
-                        if present && self.$field != declare!(default $type $(, $default)?) {
-                            tags.add($tag, |encoder| $crate::Field::write(&self.$field, encoder, form))?;
+                    $(declare!(tagged [$($tag)?] {
+                        if declare!(within form, $($versions)+)
+                            && self.$field != declare!(default $type $(, $default)?)
+                        {
+                            let write = |encoder: &mut _| $crate::Field::write(&self.$field, encoder, form);
+                            tags.add(declare!(tag [$($tag)?]), write)?;
                         }
-                    )?)+
+                    });)+
                     tags.finish(encoder);
                 }
                 Ok(())
@@ -99,12 +102,12 @@ macro_rules! messages {
                 if form.flexible {
                     #[allow(unused_variables, reason = "not every struct has tagged fields")]
                     decoder.tagged(|tag, decoder| {
-                        $($(
-                            if tag == $tag && declare!(within form, $($versions)+) {
+                        $(declare!(tagged [$($tag)?] {
+                            if tag == declare!(tag [$($tag)?]) && declare!(within form, $($versions)+) {
                                 message.$field = $crate::Field::read(decoder, form)?;
                                 return Ok(true);
                             }
-                        )?)+
+                        });)+
                         Ok(false)
                     })?;
                 }
@@ -157,6 +160,10 @@ macro_rules! declare {
 
     (plain [] { $($code:tt)* }) => { $($code)* };
     (plain [$tag:literal] { $($code:tt)* }) => {};
+
+    (tagged [] { $($code:tt)* }) => {};
+    (tagged [$tag:literal] { $($code:tt)* }) => { $($code)* };
+    (tag [$tag:literal]) => { $tag };
 
     (refused [] { $($code:tt)* }) => {};
     (refused [refuse] { $($code:tt)* }) => { $($code)* };

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::survivors::Chooser;
@@ -101,13 +101,13 @@ impl Content {
                 .into_iter()
                 .flat_map(|map| map.range(first_whole..).map(|(number, _)| *number))
                 .chain(self.dirty.range(first_whole..).map(|(number, _)| *number))
-                .collect::<std::collections::BTreeSet<u64>>()
+                .collect::<BTreeSet<u64>>()
                 .into_iter()
                 .collect();
             for number in gone {
                 self.put(number, zeros());
             }
-            if len % SECTOR != 0 {
+            if !len.is_multiple_of(SECTOR) {
                 let mut sector = *self.load(len / SECTOR);
                 sector[(len % SECTOR) as usize..].fill(0);
                 self.put(len / SECTOR, Arc::new(sector));
@@ -157,14 +157,17 @@ impl Content {
     pub(super) fn flip_bit(&mut self, at: u64) {
         let number = at / SECTOR;
         let states = self.dirty.get_mut(&number).into_iter().flatten();
-        for sector in self.device.get_mut(&number).into_iter().chain(self.cache.get_mut(&number)).chain(states) {
+        for sector in
+            self.device.get_mut(&number).into_iter().chain(self.cache.get_mut(&number)).chain(states)
+        {
             Arc::make_mut(sector)[(at % SECTOR) as usize] ^= 1;
         }
     }
 
     /// What the device holds after a power cut; nothing of it is cached.
     pub(super) fn survive(&self, chooser: &mut Chooser) -> Content {
-        let mut after = Content { device: self.device.clone(), reserved: self.reserved, ..Content::default() };
+        let mut after =
+            Content { device: self.device.clone(), reserved: self.reserved, ..Content::default() };
         after.device_len = match self.lens.len() {
             0 => self.device_len,
             changes => match chooser.pick(changes + 1) {

@@ -57,7 +57,13 @@ impl Call {
             | Call::Truncate
             | Call::Sync
             | Call::Allocate => true,
-            Call::List | Call::Exists | Call::Lock | Call::Space | Call::Read | Call::Len | Call::DropCache => false,
+            Call::List
+            | Call::Exists
+            | Call::Lock
+            | Call::Space
+            | Call::Read
+            | Call::Len
+            | Call::DropCache => false,
         }
     }
 }
@@ -111,7 +117,9 @@ impl Plan {
     pub(super) fn strike(&mut self, call: Call, path: &Path) -> Option<Fault> {
         let text = path.to_string_lossy();
         let mut found = None;
-        for planned in self.0.iter_mut().filter(|planned| planned.call == call && text.contains(&planned.path)) {
+        for planned in
+            self.0.iter_mut().filter(|planned| planned.call == call && text.contains(&planned.path))
+        {
             if planned.skip > 0 {
                 planned.skip -= 1;
             } else if planned.times > 0 && found.is_none() {

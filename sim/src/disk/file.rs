@@ -38,7 +38,11 @@ impl SimFile {
         let used = self.disk.used.load(Ordering::Relaxed);
         let (now, then) = self.cell.with(|content| (content.charge(), content.charge_to(at + len)));
         let over = (used + then - now).saturating_sub(state.capacity);
-        if over == 0 { len } else { then.saturating_sub(over.next_multiple_of(4096)).saturating_sub(at).min(len) }
+        if over == 0 {
+            len
+        } else {
+            then.saturating_sub(over.next_multiple_of(4096)).saturating_sub(at).min(len)
+        }
     }
 }
 
@@ -57,7 +61,8 @@ impl fmt::Debug for SimFile {
 impl Region for SimFile {
     fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
         let detail = format_args!("{at}+{}", buf.len());
-        self.disk.call(Call::Read, &self.path, detail, |_, _| Ok(self.cell.with(|content| content.read(at, buf))))
+        self.disk
+            .call(Call::Read, &self.path, detail, |_, _| Ok(self.cell.with(|content| content.read(at, buf))))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -86,7 +91,8 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.disk.call(Call::Len, &self.path, format_args!(""), |_, _| Ok(self.cell.with(|content| content.len())))
+        self.disk
+            .call(Call::Len, &self.path, format_args!(""), |_, _| Ok(self.cell.with(|content| content.len())))
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

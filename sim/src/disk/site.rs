@@ -40,7 +40,7 @@ impl PathKind {
     /// What a file is for.
     pub fn of_file(path: &Path) -> PathKind {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let stem = name.strip_suffix(".tmp").unwrap_or(name);
+        let stem = name.strip_suffix(".tmp").or(name.strip_suffix(".new")).unwrap_or(name);
         let in_metadata = path.components().any(|component| component.as_os_str() == "metadata");
         match (stem, stem.rsplit_once('.').map(|(_, extension)| extension)) {
             _ if in_metadata && stem.contains("snapshot") => PathKind::Snapshot,
@@ -58,7 +58,8 @@ impl PathKind {
 
     /// What a directory is for; `names` are the names in it.
     pub fn of_dir(path: &Path, names: &[String]) -> PathKind {
-        let is = |path: Option<&Path>, name: &str| path.and_then(Path::file_name).is_some_and(|last| last == name);
+        let is =
+            |path: Option<&Path>, name: &str| path.and_then(Path::file_name).is_some_and(|last| last == name);
         if path.components().any(|component| component.as_os_str() == "metadata") {
             PathKind::MetadataDir
         } else if is(Some(path), "partitions") {

@@ -50,8 +50,20 @@ impl Chooser {
         match self.survivors {
             Survivors::Nothing => 0,
             Survivors::Everything => newest,
-            Survivors::AllBut(lost) => if item == lost { 0 } else { newest },
-            Survivors::Only(kept) => if item == kept { newest } else { 0 },
+            Survivors::AllBut(lost) => {
+                if item == lost {
+                    0
+                } else {
+                    newest
+                }
+            }
+            Survivors::Only(kept) => {
+                if item == kept {
+                    newest
+                } else {
+                    0
+                }
+            }
             Survivors::Random(_) => {
                 if self.rng.next_u64() % 4 < self.quarters || newest == 0 {
                     newest

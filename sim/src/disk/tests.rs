@@ -45,7 +45,10 @@ fn writes_are_torn_at_sectors_and_lengths_survive_alone() {
     assert!(holds(&|bytes| bytes.len() == 1000 && bytes[511] == 1 && bytes[512] == 2), "torn");
     assert!(holds(&|bytes| bytes.len() == 2000 && bytes[511] == 2 && bytes[512] == 1), "reordered");
     assert!(holds(&|bytes| bytes.len() == 2000 && bytes[1999] == 0), "a length without its sectors");
-    assert!(found.iter().flatten().all(|bytes| bytes[..512].iter().all(|byte| *byte == bytes[0])), "whole sectors");
+    assert!(
+        found.iter().flatten().all(|bytes| bytes[..512].iter().all(|byte| *byte == bytes[0])),
+        "whole sectors"
+    );
 }
 
 #[test]
@@ -77,11 +80,13 @@ fn names_survive_each_on_their_own_and_a_rename_as_a_whole() {
     write(&disk, "/d/b", 0, b"b").sync().unwrap();
     disk.rename(path("/d/a"), path("/d/c")).unwrap();
     disk.remove_file(path("/d/b")).unwrap();
-    let trees: BTreeSet<Vec<String>> = (0..400)
-        .map(|seed| disk.restart(seed).files().into_iter().map(|(name, _)| name).collect())
-        .collect();
+    let trees: BTreeSet<Vec<String>> =
+        (0..400).map(|seed| disk.restart(seed).files().into_iter().map(|(name, _)| name).collect()).collect();
     let expected = [vec!["/d/a"], vec!["/d/a", "/d/b"], vec!["/d/b", "/d/c"], vec!["/d/c"]];
-    assert_eq!(trees, expected.iter().map(|names| names.iter().map(|name| (*name).to_owned()).collect()).collect());
+    assert_eq!(
+        trees,
+        expected.iter().map(|names| names.iter().map(|name| (*name).to_owned()).collect()).collect()
+    );
 }
 
 #[test]

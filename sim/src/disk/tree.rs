@@ -195,8 +195,10 @@ impl Tree {
                         Entry::Dir(child)
                     }
                     Entry::File(cell) => {
-                        let copy =
-                            copies.entry(cell.number).or_insert_with(|| cell.survive(chooser, used.clone())).clone();
+                        let copy = copies
+                            .entry(cell.number)
+                            .or_insert_with(|| cell.survive(chooser, used.clone()))
+                            .clone();
                         copy.hold();
                         Entry::File(copy)
                     }

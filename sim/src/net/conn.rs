@@ -100,7 +100,10 @@ impl SimConn {
 
 impl fmt::Debug for SimConn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimConn").field("link", &self.link.number).field("side", &self.side).finish_non_exhaustive()
+        f.debug_struct("SimConn")
+            .field("link", &self.link.number)
+            .field("side", &self.side)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +157,7 @@ impl Conn for SimConn {
         }
         // Every eighth send is cut short at a few bytes, so that no reader can count on whole messages.
         let draw = self.wire.rng.next_u64();
-        let most = if draw % 8 == 0 { 1 + (draw >> 8) % 16 } else { SEND_BYTES_MAX };
+        let most = if draw.is_multiple_of(8) { 1 + (draw >> 8) % 16 } else { SEND_BYTES_MAX };
         let bytes = Self::take(queue, most)?;
         let earliest = pipe.chunks.back().map(|(due, _)| *due);
         let due = Instant::now() + self.wire.delay();

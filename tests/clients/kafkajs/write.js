@@ -12,6 +12,7 @@ const path = require('path')
 const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require('kafkajs')
 const snappy = require('snappyjs')
 const lz4 = require('lz4js')
+const xxh32 = require('lz4js/xxh32.js')
 const { ZstdCodec } = require('zstd-codec')
 
 const XERIAL = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1])
@@ -28,11 +29,19 @@ function xerial (data) {
   return Buffer.concat(blocks)
 }
 
+// lz4js makes one block of up to 4 MiB, which depends on no other, but leaves the flag that says so unset; Java wants it.
+function lz4Frame (data) {
+  const frame = Buffer.from(lz4.compress(data))
+  frame[4] |= 0x20
+  frame[6] = (xxh32.hash(0, frame, 4, 2) >> 8) & 0xff
+  return frame
+}
+
 const codec = compress => () => ({ compress: async encoder => compress(encoder.buffer), decompress: async data => data })
 
 function plugIn (zstd) {
   CompressionCodecs[CompressionTypes.Snappy] = codec(xerial)
-  CompressionCodecs[CompressionTypes.LZ4] = codec(data => Buffer.from(lz4.compress(data)))
+  CompressionCodecs[CompressionTypes.LZ4] = codec(lz4Frame)
   CompressionCodecs[CompressionTypes.ZSTD] = codec(data => Buffer.from(zstd.compress(data)))
 }
 

@@ -48,17 +48,25 @@ fn writes(path: &str) -> bool {
     WRITERS.iter().any(|room| path.starts_with(&format!("crates/{room}/src/")))
 }
 
-/// Constants of an integer type whose name holds the mark: line, name, value.
+/// Constants that are a format's version, by line, name and value: integers with the mark in their name, and values of
+/// a type `Format` with a field `version`.
 fn versions(code: &str) -> Vec<(usize, &str, &str)> {
     let mut found = Vec::new();
-    for (index, line) in code.lines().enumerate() {
-        let Some((_, declared)) = line.split_once("const ") else { continue };
+    for (at, _) in code.match_indices("const ") {
+        let Some((declared, _)) = code[at + "const ".len()..].split_once(';') else { continue };
         let Some((name, rest)) = declared.split_once(':') else { continue };
         let Some((kind, value)) = rest.split_once('=') else { continue };
-        let value = value.trim().trim_end_matches(';');
-        let whole = ["u8", "u16", "u32", "u64", "i8", "i16", "i32"].contains(&kind.trim());
-        if name.contains(MARK) && whole && value.chars().all(|c| c.is_ascii_digit()) {
-            found.push((index + 1, name.trim(), value));
+        let value = match kind.trim() {
+            "u8" | "u16" | "u32" | "u64" | "i8" | "i16" | "i32" if name.contains(MARK) => Some(value.trim()),
+            "Format" => value
+                .split_once("version:")
+                .map(|(_, value)| value.trim().trim_end_matches([' ', '}', ',', '\n'])),
+            _ => None,
+        };
+        if let Some(value) =
+            value.filter(|value| !value.is_empty() && value.chars().all(|c| c.is_ascii_digit()))
+        {
+            found.push((code[..at].matches('\n').count() + 1, name.trim(), value));
         }
     }
     found
@@ -89,6 +97,11 @@ mod tests {
         ];
         assert_eq!(found(&both), 0);
         assert_eq!(found(&[(DIR, "const VERSION: u8 = 1;")]), 1);
+        assert_eq!(found(&[(DIR, "const CLEAN: Format = Format { magic: *b\"ABCD\", version: 3 };")]), 1);
+        assert_eq!(
+            found(&[(DIR, "const CLEAN: Format = Format {\n    magic: MAGIC,\n    version: 3,\n};")]),
+            1
+        );
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use forebay_base::{NodeId, limits};
+use forebay_meta::topic_config::TimestampType;
 
 use super::value::Value;
-use super::{Kind, ListenerConfig, LogFormat, Setting, Source, TimestampType};
+use super::{Kind, ListenerConfig, LogFormat, Setting, Source};
 
 const MIB: i64 = 1024 * 1024;
 const INT: i64 = i32::MAX as i64;
@@ -158,7 +159,7 @@ settings! {
     /// Which time a record carries: the producer's (CreateTime) or the broker's (LogAppendTime). A topic's
     /// message.timestamp.type overrides it.
     log_message_timestamp_type: TimestampType = TimestampType::CreateTime, "log.message.timestamp.type",
-        Kind::Choice(TimestampType::WORDS);
+        Kind::Choice(&["CreateTime", "LogAppendTime"]);
 
     /// A record whose producer's time is further than this behind the broker's clock is refused. A topic's
     /// message.timestamp.before.max.ms overrides it.
@@ -191,7 +192,7 @@ settings! {
     shutdown_deadline_ms: u64 = 30_000, "shutdown.deadline.ms", integer(0, INT);
 
     /// How the server's own log lines are written to standard error: text for people, json for programs.
-    log_format: LogFormat = LogFormat::Text, "log.format", Kind::Choice(LogFormat::WORDS);
+    log_format: LogFormat = LogFormat::Text, "log.format", Kind::Choice(&["text", "json"]);
 
     /// Which of the server's own log lines are written: error, warn, info, debug or trace, and by part of the server
     /// where wanted, as in info,forebay_broker=debug.

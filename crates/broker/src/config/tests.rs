@@ -176,6 +176,25 @@ fn listeners_keep_their_text_form() {
     assert_eq!((config.listeners[0].host.as_str(), config.advertised("PLAIN")), ("::1", None));
 }
 
+/// A server setting that topics inherit must never be refused, or passed over, as a topic's setting.
+#[test]
+fn bounds_agree_with_those_of_topics() {
+    let mut shared = 0;
+    for topic in forebay_meta::topic_config::TOPIC_CONFIGS {
+        let Some(row) = Config::describe().iter().find(|row| row.name == topic.server_name) else { continue };
+        let ends = match row.kind {
+            Kind::Integer { min, max } | Kind::Limit { min, max } => vec![min.to_string(), max.to_string()],
+            Kind::Boolean | Kind::Choice(_) | Kind::Text | Kind::List => vec![],
+        };
+        for value in ends.iter().chain([&row.default]) {
+            assert_eq!(forebay_meta::topic_config::validate(topic.name, value), Ok(()), "{}", row.name);
+        }
+        assert_eq!(row.default, topic.default, "{}", row.name);
+        shared += 1;
+    }
+    assert!(shared >= 9, "{shared}");
+}
+
 #[test]
 fn kinds_have_kafkas_type_numbers() {
     let kafka_type =

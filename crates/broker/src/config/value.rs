@@ -3,6 +3,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use forebay_base::NodeId;
+use forebay_meta::topic_config::TimestampType;
 
 /// How "no limit" is written.
 const NO_LIMIT: &str = "-1";
@@ -13,6 +14,15 @@ pub(super) trait Value: Sized {
     fn parse(text: &str) -> Result<Self, String>;
     /// Writes a value.
     fn print(&self) -> String;
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// A listener's name and address, in Kafka's form `NAME://HOST:PORT`.
@@ -172,48 +182,38 @@ plain!(
     String: "text",
 );
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant),+
+impl Value for TimestampType {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "CreateTime" => Ok(Self::CreateTime),
+            "LogAppendTime" => Ok(Self::LogAppendTime),
+            _ => Err("the value must be CreateTime or LogAppendTime".to_owned()),
         }
+    }
 
-        impl $name {
-            pub(super) const WORDS: &'static [&'static str] = &[$($word),+];
+    fn print(&self) -> String {
+        match self {
+            Self::CreateTime => "CreateTime",
+            Self::LogAppendTime => "LogAppendTime",
         }
-
-        impl Value for $name {
-            fn parse(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("the value must be one of {}", Self::WORDS.join(", "))),
-                }
-            }
-
-            fn print(&self) -> String {
-                match self { $(Self::$variant => $word),+ }.to_owned()
-            }
-        }
-    };
+        .to_owned()
+    }
 }
 
-words!(
-    /// Which time a record carries.
-    TimestampType {
-        /// The producer's.
-        CreateTime = "CreateTime",
-        /// The broker's, at append.
-        LogAppendTime = "LogAppendTime",
+impl Value for LogFormat {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("the value must be text or json".to_owned()),
+        }
     }
-);
-words!(
-    /// How log lines are written.
-    LogFormat {
-        /// For people.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
+
+    fn print(&self) -> String {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+        .to_owned()
     }
-);
+}

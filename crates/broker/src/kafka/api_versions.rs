@@ -12,7 +12,7 @@ pub(super) fn answer(call: &Call, request: &ApiVersionsRequest) -> ApiVersionsRe
         if !is_software_word(&request.client_software_name) || !is_software_word(&request.client_software_version) {
             return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
         }
-        call.node.metrics.client_software(&request.client_software_name, &request.client_software_version);
+        call.node.metrics.client_seen(&request.client_software_name, &request.client_software_version);
     }
     ApiVersionsResponse { api_keys: SERVED.iter().map(range).collect(), ..Default::default() }
 }

@@ -65,7 +65,7 @@ fn topic(call: &Call, resource: &DescribeConfigsResource, synonyms: bool) -> Res
     if !call.permits(name) {
         return Err(ErrorCode::TopicAuthorizationFailed.into());
     }
-    if !forebay_meta::name::is_valid(name) {
+    if forebay_meta::name::validate(name).is_err() {
         return Err(ErrorCode::InvalidTopicException.into());
     }
     let topic = call.node.topic_by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use forebay_base::Piece;
+use forebay_base::{Piece, total_len};
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 use forebay_wire::kafka::{ApiKey, ErrorCode, RequestHeader};
 use forebay_wire::{Decoder, Message, frame};
@@ -56,13 +56,14 @@ pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes) ->
         }
         return Started::Refused(format!("{api} version {version} is not supported"));
     }
-    let started = node.clock.now();
+    let (started, request_bytes) = (node.clock.now(), frame.len() as u64);
     let reply = route(call, header, frame);
     let node = node.clone();
     let timed = move |reply: BoxFuture<'static, Reply>| -> BoxFuture<'static, Reply> {
         Box::pin(async move {
             let reply = reply.await;
-            node.metrics.request_finished(api, node.clock.now().since(started));
+            let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
+            node.metrics.answered(api, node.clock.now().since(started), request_bytes, response_bytes);
             reply
         })
     };

@@ -28,7 +28,14 @@ use crate::shared::{Shared, check_epoch};
 const TOPIC_IDS_FROM_VERSION: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 
-/// One partition asked for, resolved once for the whole wait.
+/// One topic asked for, resolved once for the whole wait.
+struct AskedTopic<'a> {
+    request: &'a FetchTopic,
+    name: Option<Arc<str>>,
+    partitions: Vec<Asked>,
+}
+
+/// One partition asked for.
 struct Asked {
     index: i32,
     from: Offset,
@@ -53,7 +60,7 @@ pub(super) async fn answer(call: &Call, request: FetchRequest) -> FetchResponse 
     let committed = request.isolation_level == READ_COMMITTED;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        topics.push((topic, resolve(call, topic).await));
+        topics.push(resolve(call, topic).await);
     }
     let deadline = tokio::time::Instant::now() + Duration::from_millis(bound(request.max_wait_ms));
     let found = wait_for(&topics, bytes_max, bound(request.min_bytes), committed, deadline).await;
@@ -64,15 +71,15 @@ fn bound(number: i32) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-async fn resolve(call: &Call, asked: &FetchTopic) -> Vec<Asked> {
+async fn resolve<'a>(call: &Call, asked: &'a FetchTopic) -> AskedTopic<'a> {
     let (topic, missing) = if call.version >= TOPIC_IDS_FROM_VERSION {
         (call.node.topic_by_id(forebay_base::TopicId(asked.topic_id)), ErrorCode::UnknownTopicId)
     } else {
         (call.node.topic_by_name(&asked.topic), ErrorCode::UnknownTopicOrPartition)
     };
-    let mut resolved = Vec::with_capacity(asked.partitions.len());
+    let mut partitions = Vec::with_capacity(asked.partitions.len());
     for partition in &asked.partitions {
-        resolved.push(Asked {
+        partitions.push(Asked {
             index: partition.partition,
             from: Offset(partition.fetch_offset),
             bytes_max: bound(partition.partition_max_bytes),
@@ -80,7 +87,7 @@ async fn resolve(call: &Call, asked: &FetchTopic) -> Vec<Asked> {
             epoch: partition.current_leader_epoch,
         });
     }
-    resolved
+    AskedTopic { request: asked, name: topic.map(|topic| topic.name.clone()), partitions }
 }
 
 async fn target(
@@ -102,7 +109,7 @@ async fn target(
 
 /// Looks until enough is there, something is wrong, or time is up. The last look stands.
 async fn wait_for(
-    topics: &[(&FetchTopic, Vec<Asked>)],
+    topics: &[AskedTopic<'_>],
     bytes_max: u64,
     bytes_min: u64,
     committed: bool,
@@ -120,7 +127,7 @@ async fn wait_for(
         }
         if guards.is_empty() {
             // Registered before the next look, so that nothing published in between is missed.
-            let partitions = topics.iter().flat_map(|(_, asked)| asked).filter_map(|asked| asked.target.as_ref().ok());
+            let partitions = topics.iter().flat_map(|topic| &topic.partitions).filter_map(|asked| asked.target.as_ref().ok());
             guards = partitions.map(|partition| partition.watch(&waiter)).collect();
             continue;
         }
@@ -129,7 +136,7 @@ async fn wait_for(
     }
 }
 
-fn look(topics: &[(&FetchTopic, Vec<Asked>)], bytes_max: u64, committed: bool) -> Vec<Vec<Found>> {
+fn look(topics: &[AskedTopic<'_>], bytes_max: u64, committed: bool) -> Vec<Vec<Found>> {
     let mut left = bytes_max;
     let mut first = true;
     let mut look_at = |asked: &Asked| {
@@ -143,7 +150,7 @@ fn look(topics: &[(&FetchTopic, Vec<Asked>)], bytes_max: u64, committed: bool) -
         }
         found
     };
-    topics.iter().map(|(_, asked)| asked.iter().map(&mut look_at).collect()).collect()
+    topics.iter().map(|topic| topic.partitions.iter().map(&mut look_at).collect()).collect()
 }
 
 fn look_one(asked: &Asked, view: Arc<View>, left: u64, first: bool, committed: bool) -> Found {
@@ -176,23 +183,25 @@ fn read(view: &View, from: Offset, upto: Offset, bytes_max: u64, first: bool) ->
 
 async fn assemble(
     call: &Call,
-    topics: Vec<(&FetchTopic, Vec<Asked>)>,
+    topics: Vec<AskedTopic<'_>>,
     found: Vec<Vec<Found>>,
     committed: bool,
 ) -> FetchResponse {
     let mut response = FetchResponse::default();
-    for ((topic, asked), found) in topics.into_iter().zip(found) {
-        let mut partitions = Vec::with_capacity(asked.len());
+    for (topic, found) in topics.into_iter().zip(found) {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
         let mut bytes = 0;
-        for (asked, found) in asked.iter().zip(found) {
+        for (asked, found) in topic.partitions.iter().zip(found) {
             let data = partition_data(call, asked, found, committed).await;
             bytes += data.records.as_ref().map_or(0, Payload::len);
             partitions.push(data);
         }
-        call.node.metrics.fetched(&topic.topic, bytes);
+        if let Some(name) = &topic.name {
+            call.node.metrics.fetched(name, bytes);
+        }
         response.responses.push(FetchableTopicResponse {
-            topic: topic.topic.clone(),
-            topic_id: topic.topic_id,
+            topic: topic.request.topic.clone(),
+            topic_id: topic.request.topic_id,
             partitions,
             ..Default::default()
         });

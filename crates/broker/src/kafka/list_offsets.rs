@@ -38,7 +38,7 @@ pub(super) async fn answer(call: &Call, request: ListOffsetsRequest) -> ListOffs
                 Ok(((offset, timestamp), view)) => {
                     partition.offset = offset;
                     partition.timestamp = timestamp;
-                    partition.leader_epoch = view.epoch_of(Offset(offset)).map_or(-1, |epoch| epoch.0);
+                    partition.leader_epoch = epoch_of(&view, Offset(offset));
                 }
                 Err(code) => partition.error_code = code.code(),
             }
@@ -91,4 +91,10 @@ async fn search(
     let found = call.node.cold.run(move || search(&view)).await.ok_or(ErrorCode::RequestTimedOut)?;
     let found = found.map_err(|error| of_log_error(&error))?;
     Ok(found.map_or(NOT_FOUND, |(offset, timestamp)| (offset.0, timestamp)))
+}
+
+/// The leader epoch in which the record at `offset` was written; of the end of the log, the epoch of the last one.
+fn epoch_of(view: &View, offset: Offset) -> i32 {
+    let entries = view.epochs.entries();
+    entries.iter().rev().find(|(_, start)| *start <= offset).map_or(-1, |(epoch, _)| epoch.0)
 }

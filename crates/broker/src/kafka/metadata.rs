@@ -45,7 +45,7 @@ fn missing(call: &Call, asked: &[MetadataRequestTopic], wanted: bool) -> Vec<Tex
         return Vec::new();
     }
     let names = asked.iter().filter(|topic| topic.topic_id.is_zero()).filter_map(|topic| topic.name.clone());
-    names.filter(|name| forebay_meta::name::is_valid(name) && call.node.topic_by_name(name).is_none()).collect()
+    names.filter(|name| forebay_meta::name::validate(name).is_ok() && call.node.topic_by_name(name).is_none()).collect()
 }
 
 fn one(call: &Call, asked: &MetadataRequestTopic, failures: &[(Text, ErrorCode)]) -> MetadataResponseTopic {
@@ -59,7 +59,7 @@ fn one(call: &Call, asked: &MetadataRequestTopic, failures: &[(Text, ErrorCode)]
     let error = match (&found, &asked.name) {
         (Some(topic), _) if call.permits(&topic.name) => return describe(topic),
         (Some(_), _) => ErrorCode::TopicAuthorizationFailed,
-        (None, Some(name)) if !by_id && !forebay_meta::name::is_valid(name) => ErrorCode::InvalidTopicException,
+        (None, Some(name)) if !by_id && forebay_meta::name::validate(name).is_err() => ErrorCode::InvalidTopicException,
         (None, Some(name)) => {
             failures.iter().find(|(failed, _)| failed == name).map_or(unknown, |(_, failure)| *failure)
         }

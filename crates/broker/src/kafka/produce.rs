@@ -100,8 +100,10 @@ impl Submitted {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, pending) in partitions {
                 let partition = finish(&self.call, index, pending, deadline, &mut response.node_endpoints).await;
-                if partition.error_code != 0 {
-                    first_error.get_or_insert(ErrorCode::from(partition.error_code));
+                if let Some(error) = ErrorCode::from_code(partition.error_code).filter(|code| *code != ErrorCode::None) {
+                    self.call.node.metrics.failed(self.call.api, error);
+                    self.call.node.metrics.produce_failed(&name);
+                    first_error.get_or_insert(error);
                 }
                 answered.push(partition);
             }

@@ -96,7 +96,9 @@ impl Samples<'_> {
         self.page.put(format_args!("{}{suffix}", self.family.name));
         let labels = self.family.labels.iter().zip(values).map(|(name, value)| (*name, *value));
         let mut opened = false;
-        for (name, text) in labels.chain(bound.map(|bound| ("le", bound))).filter(|(_, text)| !text.is_empty()) {
+        for (name, text) in
+            labels.chain(bound.map(|bound| ("le", bound))).filter(|(_, text)| !text.is_empty())
+        {
             let separator = if opened { ',' } else { '{' };
             self.page.put(format_args!("{separator}{name}=\"{}\"", escaped(text)));
             opened = true;

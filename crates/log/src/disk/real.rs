@@ -105,7 +105,8 @@ impl RealFile {
     /// True if the byte at `at` is in the page cache, or if this cannot be known.
     fn probe(&self, at: u64) -> bool {
         let mut byte = [0u8; 1];
-        let outcome = rustix::io::preadv2(&self.0, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
+        let outcome =
+            rustix::io::preadv2(&self.0, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
         !matches!(outcome, Err(Errno::AGAIN))
     }
 
@@ -158,7 +159,11 @@ impl File for RealFile {
     fn is_cached(&self, at: u64, len: u64) -> bool {
         let last = at.saturating_add(len.saturating_sub(1));
         let step = (len / (PROBES_BETWEEN + 1)).max(PAGE_BYTES);
-        self.probe(last) && (0..=PROBES_BETWEEN).map(|n| at + n * step).take_while(|at| *at < last).all(|at| self.probe(at))
+        self.probe(last)
+            && (0..=PROBES_BETWEEN)
+                .map(|n| at + n * step)
+                .take_while(|at| *at < last)
+                .all(|at| self.probe(at))
     }
 
     fn drop_cache(&self) -> io::Result<()> {
@@ -217,7 +222,8 @@ mod tests {
         RealDisk.open(&dir.path().join("a"), Open::Create).unwrap();
         assert!(RealDisk.open(&dir.path().join("a"), Open::Create).is_err());
         RealDisk.sync_dir(dir.path()).unwrap();
-        let names: Vec<_> = RealDisk.list(dir.path()).unwrap().into_iter().map(|e| (e.name, e.is_dir)).collect();
+        let names: Vec<_> =
+            RealDisk.list(dir.path()).unwrap().into_iter().map(|e| (e.name, e.is_dir)).collect();
         assert_eq!(names, [("a".to_owned(), false), ("b".to_owned(), true)]);
     }
 }

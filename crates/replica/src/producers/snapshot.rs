@@ -40,7 +40,9 @@ impl Producers {
     pub fn encode(&self) -> Bytes {
         let mut body = Writer::new();
         body.uvarint(self.known.len() as u64);
-        for (id, producer) in self.by_age.values().filter_map(|id| self.known.get(id).map(|known| (id, known))) {
+        for (id, producer) in
+            self.by_age.values().filter_map(|id| self.known.get(id).map(|known| (id, known)))
+        {
             body.i64(id.0);
             body.i16(producer.epoch);
             body.i64(producer.seen.0);

@@ -4,11 +4,11 @@ use forebay_base::{Id128, Reader};
 use crate::DecodeError;
 
 /// Decoded elements may take this many bytes of memory for every byte of the message they came in. Real messages
-/// stay below 5; only arrays of thousands of empty elements come near it.
+/// stay below 6; only arrays of thousands of all but empty elements come near it.
 const MEMORY_PER_BYTE: usize = 8;
 
-/// Decoded elements of any message, however small, may take this many bytes.
-const MEMORY_MIN: usize = 64 * 1024;
+/// And this many bytes beyond, so that a thousand topics with names of two letters are still read.
+const MEMORY_FREE: usize = 1024 * 1024;
 
 /// Reads the fields of one message from the bytes it shares, never past their end.
 ///
@@ -24,7 +24,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder at the start of `bytes`: one frame, without its length prefix.
     pub fn new(bytes: Bytes) -> Self {
-        let memory_left = bytes.len().saturating_mul(MEMORY_PER_BYTE).max(MEMORY_MIN);
+        let memory_left = bytes.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_FREE);
         Self { reader: Reader::new(bytes), memory_left }
     }
 

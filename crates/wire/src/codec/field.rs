@@ -96,7 +96,8 @@ fn write_len(
     let too_long = EncodeError::TooLong(len.unwrap_or_default());
     if form.flexible {
         // Kafka reads the number back into 31 bits.
-        let len = len.map_or(Ok(0), |len| i32::try_from(len).map(|len| len as u32 + 1)).map_err(|_| too_long)?;
+        let len =
+            len.map_or(Ok(0), |len| i32::try_from(len).map(|len| len as u32 + 1)).map_err(|_| too_long)?;
         encoder.uvarint(len);
         Ok(())
     } else {

@@ -66,7 +66,10 @@ impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
         match (self.memory(), other.memory()) {
             (Some(left), Some(right)) => left.eq(right),
-            _ => self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(left, right)| same(left, right)),
+            _ => {
+                self.0.len() == other.0.len()
+                    && self.0.iter().zip(&other.0).all(|(left, right)| same(left, right))
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ macro_rules! apis {
             pub const fn served(self) -> RangeInclusive<i16> {
                 match self {
                     $(Self::$name => $served,)+
-                    $(Self::$other)|+ => 0..=-1,
+                    $(Self::$other)|+ => RangeInclusive::new(0, -1),
                 }
             }
 

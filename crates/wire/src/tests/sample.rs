@@ -61,8 +61,7 @@ impl Sample for Text {
     fn sample(draw: &mut Draw, _: Form) -> Self {
         // Now and then longer than one byte of a compact length can say.
         let len = if draw.below(8) == 0 { 100 + draw.below(200) } else { draw.below(12) };
-        let text: String =
-            (0..len).map(|_| ['a', 'Z', '.', '\0', 'ß', '水', '🦀'][draw.below(7)]).collect();
+        let text: String = (0..len).map(|_| ['a', 'Z', '.', '\0', 'ß', '水', '🦀'][draw.below(7)]).collect();
         text.into()
     }
 }

@@ -1,0 +1,296 @@
+//! What a node can say of itself and of the cluster at one moment: the one source of HTTP answers, of readiness and
+//! of the gauges in `/metrics`, so that they never disagree.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use forebay_base::{BrokerEpoch, DirectoryId, NodeId, Offset, PartitionId};
+use forebay_log::Space;
+use forebay_meta::status::{LeaderView, PartitionStatus, Report, VolumeState, derive};
+use forebay_meta::{Assignment, Image, Topic};
+
+/// This release.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything known at one moment.
+pub(crate) struct Facts {
+    /// This node.
+    pub(crate) node: NodeId,
+    /// The registration of this start.
+    pub(crate) broker_epoch: BrokerEpoch,
+    /// The cluster's metadata as this node has it.
+    pub(crate) image: Arc<Image>,
+    /// The metadata quorum.
+    pub(crate) quorum: Quorum,
+    /// This node's data directories.
+    pub(crate) volumes: Vec<VolumeFacts>,
+    /// Memory for requests.
+    pub(crate) memory: Memory,
+    /// The server's default of `min.insync.replicas`.
+    pub(crate) min_insync_replicas: usize,
+    /// What this node hosts of a partition; `None` if nothing, or not yet.
+    pub(crate) hosted: Box<dyn Fn(PartitionId) -> Option<PartitionFacts> + Send + Sync>,
+}
+
+/// The metadata quorum as this node sees it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Quorum {
+    /// Who leads it, if known.
+    pub(crate) leader: Option<NodeId>,
+    /// Its term.
+    pub(crate) term: u64,
+    /// This node's part in it is running.
+    pub(crate) alive: bool,
+    /// Times that part was restarted.
+    pub(crate) restarts: u64,
+    /// Space of the metadata log in use, in bytes.
+    pub(crate) used_bytes: u64,
+    /// Space of the metadata log in all, in bytes.
+    pub(crate) limit_bytes: u64,
+}
+
+/// Memory that requests may take, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// Held now.
+    pub(crate) used_bytes: u64,
+    /// In all.
+    pub(crate) limit_bytes: u64,
+}
+
+/// One data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct VolumeFacts {
+    /// Its identity.
+    pub(crate) directory: DirectoryId,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Space of its file system, or why that is not known.
+    pub(crate) space: Result<Space, String>,
+}
+
+impl VolumeFacts {
+    /// State of the volume, as far as its space tells.
+    pub(crate) fn state(&self) -> VolumeState {
+        match self.space {
+            Ok(Space { free_bytes: 0, .. } | Space { free_files: 0, .. }) => VolumeState::Full,
+            Ok(_) => VolumeState::Normal,
+            Err(_) => VolumeState::Probing,
+        }
+    }
+
+    /// What is wrong with it, as a sentence; `None` if nothing is.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let path = self.path.display();
+        match &self.space {
+            Ok(space) if space.free_bytes == 0 => Some(format!(
+                "the disk of {path} is full: free some space on it, writes go on by themselves then"
+            )),
+            Ok(space) if space.free_files == 0 => {
+                Some(format!("the disk of {path} has no inodes left: remove some files from it"))
+            }
+            Ok(_) => None,
+            Err(reason) => Some(format!("the space of {path} is not known: {reason}")),
+        }
+    }
+}
+
+/// What this node hosts of one partition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PartitionFacts {
+    /// First offset.
+    pub(crate) start: Offset,
+    /// Offset of the next record.
+    pub(crate) end: Offset,
+    /// Consumers see what is below.
+    pub(crate) high_watermark: Offset,
+    /// Consumers that read committed records only see what is below.
+    pub(crate) stable: Offset,
+    /// Bytes of its files.
+    pub(crate) size_bytes: u64,
+    /// Why it cannot be written (or, if it is not open, used).
+    pub(crate) failed: Option<Arc<str>>,
+}
+
+impl Facts {
+    /// Why this node must not get clients yet (or any more), as a sentence; `None` if it is ready.
+    pub(crate) fn unready(&self) -> Option<String> {
+        if !self.quorum.alive {
+            let restarts = self.quorum.restarts;
+            return Some(format!(
+                "the metadata quorum is not running on this node and is being restarted ({restarts} restarts so far); \
+                 records are still served"
+            ));
+        }
+        if self.quorum.leader.is_none() {
+            return Some(
+                "the metadata quorum has no leader: no topic can be changed until one is elected".to_owned(),
+            );
+        }
+        if !self.image.is_formatted() {
+            return Some("the metadata of the cluster has not been read yet".to_owned());
+        }
+        match self.image.brokers.get(&self.node) {
+            Some(broker) if broker.epoch >= self.broker_epoch => None,
+            _ => Some(format!("node {} is not registered in the cluster yet", self.node)),
+        }
+    }
+
+    /// What is wrong without making the node useless, a sentence each.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut complaints: Vec<String> = self.volumes.iter().filter_map(VolumeFacts::complaint).collect();
+        let failed =
+            self.led().filter(|led| led.facts.as_ref().is_some_and(|facts| facts.failed.is_some())).count();
+        if failed > 0 {
+            complaints
+                .push(format!("{failed} partitions have failed: see /v1/topics/NAME/partitions and the log"));
+        }
+        complaints
+    }
+
+    /// Every partition of the cluster, topic by topic.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = PartitionRow<'_>> {
+        self.image
+            .names
+            .values()
+            .filter_map(|id| self.image.topics.get(id))
+            .flat_map(|topic| self.rows(topic))
+    }
+
+    /// The partitions that this node leads.
+    pub(crate) fn led(&self) -> impl Iterator<Item = PartitionRow<'_>> {
+        self.partitions().filter(|row| row.assignment.leader == Some(self.node))
+    }
+
+    /// The partitions of one topic.
+    pub(crate) fn rows<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = PartitionRow<'a>> {
+        (0..).zip(topic.partitions.iter()).map(move |(index, assignment)| {
+            let facts = (self.hosted)(PartitionId { topic: topic.id, index });
+            PartitionRow { topic, index, assignment, facts }
+        })
+    }
+
+    /// The derived status of a partition.
+    pub(crate) fn status(&self, row: &PartitionRow<'_>) -> PartitionStatus {
+        let leads = row.assignment.leader == Some(self.node);
+        let report = row.facts.as_ref().filter(|_| leads).map(|facts| Report {
+            volume: self.volume_state(row.assignment.directory_of(self.node)),
+            failed: facts.failed.is_some(),
+        });
+        // Nodes do not report to each other yet: of others nothing is known, and nothing is made up.
+        let mut status = derive(row.assignment, LeaderView { reachable: leads, report });
+        if let Some(reason) = row.facts.as_ref().and_then(|facts| facts.failed.as_ref()) {
+            status.sentence = reason.to_string();
+        }
+        status
+    }
+
+    /// How many in-sync replicas `acks=all` needs on a topic.
+    pub(crate) fn min_isr(&self, topic: &Topic) -> usize {
+        let own = topic.configs.get("min.insync.replicas").and_then(|text| text.parse().ok());
+        own.unwrap_or(self.min_insync_replicas)
+    }
+
+    fn volume_state(&self, directory: Option<DirectoryId>) -> VolumeState {
+        let volume = self.volumes.iter().find(|volume| Some(volume.directory) == directory);
+        volume.map_or(VolumeState::Probing, VolumeFacts::state)
+    }
+}
+
+/// One partition: what the metadata says and what this node has.
+pub(crate) struct PartitionRow<'a> {
+    /// Its topic.
+    pub(crate) topic: &'a Topic,
+    /// Its index.
+    pub(crate) index: i32,
+    /// Who holds and leads it.
+    pub(crate) assignment: &'a Assignment,
+    /// What this node hosts of it.
+    pub(crate) facts: Option<PartitionFacts>,
+}
+
+impl PartitionRow<'_> {
+    /// True if fewer replicas are in sync than are assigned.
+    pub(crate) fn is_under_replicated(&self) -> bool {
+        self.assignment.isr.len() < self.assignment.replicas.len()
+    }
+}
+
+/// A small cluster for tests: one node, one topic "orders" of two partitions, everything well.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::collections::BTreeMap;
+
+    use forebay_base::{ClusterId, Id128, LeaderEpoch, TopicId};
+    use forebay_meta::{Broker, Endpoint};
+
+    use super::*;
+
+    const NODE: NodeId = NodeId(1);
+    const DIRECTORY: DirectoryId = DirectoryId(Id128([3; 16]));
+
+    pub(crate) fn partition() -> PartitionFacts {
+        PartitionFacts {
+            start: Offset(10),
+            end: Offset(100),
+            high_watermark: Offset(90),
+            stable: Offset(90),
+            size_bytes: 4096,
+            failed: None,
+        }
+    }
+
+    pub(crate) fn image() -> Image {
+        let assignment = Arc::new(Assignment {
+            replicas: vec![NODE],
+            directories: vec![DIRECTORY],
+            isr: vec![NODE],
+            leader: Some(NODE),
+            leader_epoch: LeaderEpoch(4),
+            partition_epoch: 5,
+        });
+        let id = TopicId(Id128([2; 16]));
+        let configs = BTreeMap::from([("retention.ms".to_owned(), "1000".to_owned())]);
+        let topic = Topic {
+            id,
+            name: "orders".into(),
+            partitions: [assignment.clone(), assignment].into_iter().collect(),
+            configs: Arc::new(configs),
+        };
+        let endpoint =
+            Endpoint { listener: "PLAINTEXT".to_owned(), host: "127.0.0.1".to_owned(), port: 9092 };
+        let broker = Broker {
+            epoch: BrokerEpoch(7),
+            endpoints: vec![endpoint],
+            directories: vec![DIRECTORY],
+            rack: None,
+        };
+        let mut image = Image::default();
+        image.brokers.insert(NODE, broker);
+        image.names.insert(topic.name.clone(), id);
+        image.topics.insert(id, Arc::new(topic));
+        (image.cluster, image.feature_level, image.index) = (ClusterId(Id128([1; 16])), 1, 42);
+        image
+    }
+
+    pub(crate) fn facts() -> Facts {
+        let space = Space { total_bytes: 1 << 40, free_bytes: 1 << 39, free_files: 1000 };
+        Facts {
+            node: NODE,
+            broker_epoch: BrokerEpoch(7),
+            image: Arc::new(image()),
+            quorum: Quorum {
+                leader: Some(NODE),
+                term: 3,
+                alive: true,
+                restarts: 0,
+                used_bytes: 1000,
+                limit_bytes: 32 << 20,
+            },
+            volumes: vec![VolumeFacts { directory: DIRECTORY, path: "/data/1".into(), space: Ok(space) }],
+            memory: Memory { used_bytes: 64, limit_bytes: 1 << 28 },
+            min_insync_replicas: 1,
+            hosted: Box::new(|_| Some(partition())),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The HTTP door: health, metrics and the read side of `/v1`. Loopback by default; it changes nothing.
+//!
+//! ```text
+//!   Door (bounded connections, patience) ── axum ── routes ── handler(&Facts) ── JSON
+//!                                                     └ openapi: the same table, told to programs
+//! ```
+//! A handler is a function of the [`Facts`] of the moment; errors are `{"error": "a sentence"}`.
+
+mod cluster;
+mod door;
+mod error;
+mod gather;
+mod health;
+mod openapi;
+mod routes;
+mod topics;
+mod views;
+mod volumes;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use forebay_link::Listener;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::directories::Directory;
+use crate::facts::Facts;
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use door::Door;
+use error::HttpError;
+
+/// A connection on which nothing moves for this long is closed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What handlers may use.
+#[derive(Clone)]
+pub(crate) struct HttpState {
+    gather: Arc<dyn Fn() -> BoxFuture<'static, Facts> + Send + Sync>,
+    metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for HttpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpState").finish_non_exhaustive()
+    }
+}
+
+impl HttpState {
+    /// The state for a node.
+    pub(crate) fn new(shared: Arc<Shared>, directories: Vec<Arc<Directory>>) -> Self {
+        let metrics = shared.metrics.clone();
+        let probes: Arc<[_]> = directories.into_iter().map(gather::Probe::new).collect();
+        Self { gather: Arc::new(move || Box::pin(gather::facts(shared.clone(), probes.clone()))), metrics }
+    }
+
+    /// Makes an answer from the facts of this moment. On a thread of its own: the page of a large cluster takes a
+    /// while to write, and the thread that serves HTTP also carries the metadata quorum.
+    async fn answer<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(&Facts, &Metrics) -> T + Send + 'static,
+    ) -> Result<T, HttpError> {
+        let (facts, metrics) = ((self.gather)().await, self.metrics.clone());
+        spawn_blocking(move || make(&facts, &metrics)).await.map_err(|_| HttpError::broken())
+    }
+}
+
+/// Serves HTTP on `listener` until `stopping` turns true; requests begun are answered.
+pub(crate) async fn serve(
+    listener: Box<dyn Listener>,
+    state: HttpState,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // A sender that is gone means the node is gone: that ends the door too.
+    let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
+    let door = Door::new(listener, PATIENCE);
+    if let Err(error) = axum::serve(door, router(state)).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the HTTP door has failed");
+    }
+}
+
+fn router(state: HttpState) -> Router {
+    let routes = routes::ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+    routes.fallback(error::no_such_path).method_not_allowed_fallback(error::read_only).with_state(state)
+}

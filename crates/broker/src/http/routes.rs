@@ -1,0 +1,89 @@
+//! The one table of routes: the router and the OpenAPI document are both made from it.
+
+use axum::routing::{MethodRouter, get};
+
+use super::{HttpState, cluster, health, openapi, topics, volumes};
+
+/// One route.
+pub(super) struct Route {
+    /// Its path; `{name}` stands for a topic's name.
+    pub(super) path: &'static str,
+    /// What it answers, in a sentence.
+    pub(super) summary: &'static str,
+    /// Who answers it.
+    pub(super) handler: fn() -> MethodRouter<HttpState>,
+    /// What the answer looks like.
+    pub(super) answer: Answer,
+}
+
+/// What an answer looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// JSON of the named schema.
+    Json(&'static str),
+    /// JSON of the named schema, with 200 or with 503.
+    JsonOrUnavailable(&'static str),
+    /// JSON of the named schema, a part of a list at a time.
+    Part(&'static str),
+    /// The OpenAPI document.
+    Document,
+    /// Text for Prometheus.
+    Text,
+}
+
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        path: "/healthz",
+        summary: "The process is alive.",
+        handler: || get(health::healthz),
+        answer: Answer::Json("Health"),
+    },
+    Route {
+        path: "/readyz",
+        summary: "Whether clients may come: 200, or 503 with the reason.",
+        handler: || get(health::readyz),
+        answer: Answer::JsonOrUnavailable("Readiness"),
+    },
+    Route {
+        path: "/metrics",
+        summary: "Metrics in Prometheus' text format.",
+        handler: || get(health::metrics),
+        answer: Answer::Text,
+    },
+    Route {
+        path: "/v1/cluster",
+        summary: "The cluster: its identity, its nodes and its metadata quorum.",
+        handler: || get(cluster::show),
+        answer: Answer::Json("Cluster"),
+    },
+    Route {
+        path: "/v1/topics",
+        summary: "All topics, by name.",
+        handler: || get(topics::list),
+        answer: Answer::Part("TopicList"),
+    },
+    Route {
+        path: "/v1/topics/{name}",
+        summary: "One topic.",
+        handler: || get(topics::one),
+        answer: Answer::Json("Topic"),
+    },
+    Route {
+        path: "/v1/topics/{name}/partitions",
+        summary: "The partitions of a topic, with their derived status.",
+        handler: || get(topics::partitions),
+        answer: Answer::Json("PartitionList"),
+    },
+    Route {
+        path: "/v1/volumes",
+        summary: "The data directories of this node and their space.",
+        handler: || get(volumes::list),
+        answer: Answer::Json("VolumeList"),
+    },
+    Route {
+        path: "/v1/openapi.json",
+        summary: "This document.",
+        handler: || get(openapi::document),
+        answer: Answer::Document,
+    },
+];

@@ -1,0 +1,277 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use forebay_link::{Net, TcpNet};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::facts::testing;
+
+type Source = Box<dyn Fn() -> Facts + Send>;
+type Change = fn(&mut Facts);
+
+/// A door on loopback over made-up facts.
+struct Served {
+    address: SocketAddr,
+    facts: Arc<Mutex<Source>>,
+    stop: watch::Sender<bool>,
+    door: JoinHandle<()>,
+}
+
+fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
+    let gather = move || -> BoxFuture<'static, Facts> { Box::pin(std::future::ready(facts())) };
+    HttpState { gather: Arc::new(gather), metrics: Arc::new(Metrics::new()) }
+}
+
+impl Served {
+    fn start() -> Self {
+        let facts: Arc<Mutex<Source>> = Arc::new(Mutex::new(Box::new(testing::facts)));
+        let source = facts.clone();
+        let state = state(move || (source.lock().unwrap())());
+        let listener = TcpNet.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        Self { address, facts, stop, door: tokio::spawn(serve(listener, state, stopping)) }
+    }
+
+    fn set(&self, change: impl Fn(&mut Facts) + Send + 'static) {
+        *self.facts.lock().unwrap() = Box::new(move || {
+            let mut facts = testing::facts();
+            change(&mut facts);
+            facts
+        });
+    }
+
+    /// Status, head and body of one request.
+    async fn ask(&self, method: &str, path: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
+    }
+
+    async fn json(&self, path: &str) -> (u16, Value) {
+        let (status, head, body) = self.ask("GET", path).await;
+        assert!(head.contains("content-type: application/json"), "{head}");
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn health_and_readiness() {
+    let served = Served::start();
+    assert_eq!(served.json("/healthz").await.1["alive"], true);
+    let (status, ready) = served.json("/readyz").await;
+    assert_eq!((status, &ready["ready"], &ready["reason"]), (200, &Value::Bool(true), &Value::Null));
+    let refusals: [(Change, &str); 4] = [
+        (|facts| facts.quorum.alive = false, "is not running on this node"),
+        (|facts| facts.quorum.leader = None, "has no leader"),
+        (|facts| facts.image = Arc::default(), "has not been read yet"),
+        (|facts| facts.broker_epoch.0 += 1, "node 1 is not registered"),
+    ];
+    for (change, sentence) in refusals {
+        served.set(change);
+        let (status, ready) = served.json("/readyz").await;
+        assert_eq!(status, 503);
+        assert!(ready["reason"].as_str().unwrap().contains(sentence), "{ready}");
+        assert_eq!(served.ask("GET", "/healthz").await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_full_or_silent_disk_is_told_with_a_sentence() {
+    let served = Served::start();
+    served.set(|facts| {
+        facts.volumes[0].space =
+            Ok(forebay_log::Space { total_bytes: 10, free_bytes: 0, free_files: u64::MAX });
+    });
+    let (status, ready) = served.json("/readyz").await;
+    assert_eq!(status, 200);
+    assert!(ready["complaints"][0].as_str().unwrap().contains("the disk of /data/1 is full"), "{ready}");
+    let volumes = served.json("/v1/volumes").await.1;
+    assert_eq!(
+        (&volumes["volumes"][0]["state"], &volumes["volumes"][0]["free_files"]),
+        (&"Full".into(), &Value::Null)
+    );
+    assert_eq!(served.json("/v1/topics/orders").await.1["status"], "OutOfSpace");
+    served.set(|facts| facts.volumes[0].space = Err("it is asleep".to_owned()));
+    let volumes = served.json("/v1/volumes").await.1;
+    assert_eq!(volumes["volumes"][0]["state"], "Probing");
+    assert!(volumes["volumes"][0]["sentence"].as_str().unwrap().ends_with("it is asleep"));
+}
+
+#[tokio::test]
+async fn metrics_are_text_for_prometheus() {
+    let (status, head, body) = Served::start().ask("GET", "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("\nkafka_brokers 1\n"));
+}
+
+#[tokio::test]
+async fn topics_and_partitions_are_shown_with_their_status() {
+    let served = Served::start();
+    let topic = served.json("/v1/topics/orders").await.1;
+    assert_eq!((&topic["partitions"], &topic["status"]), (&2.into(), &"Online".into()));
+    assert_eq!((&topic["size_bytes"], &topic["configs"]["retention.ms"]), (&8192.into(), &"1000".into()));
+    let list = served.json("/v1/topics/orders/partitions").await.1;
+    let log = &list["partitions"][1]["log"];
+    assert_eq!((&log["start_offset"], &log["high_watermark"]), (&10.into(), &90.into()));
+    served.set(|facts| {
+        facts.hosted = Box::new(|id| (id.index == 0).then(testing::partition));
+    });
+    let list = served.json("/v1/topics/orders/partitions").await.1;
+    assert_eq!(
+        (&list["partitions"][1]["status"], &list["partitions"][1]["log"]),
+        (&"Unknown".into(), &Value::Null)
+    );
+    let (status, error) = served.json("/v1/topics/none%22").await;
+    assert_eq!((status, &error["error"]), (404, &"there is no topic 'none\\\"'".into()));
+}
+
+#[tokio::test]
+async fn long_lists_come_in_parts() {
+    let served = Served::start();
+    served.set(|facts| {
+        let mut image = testing::image();
+        let orders = image.topic_named("orders").unwrap().clone();
+        for name in ["a", "b", "z"] {
+            let mut topic = (*orders).clone();
+            topic.name = name.into();
+            topic.id.0.0[0] = name.as_bytes()[0];
+            image.names.insert(topic.name.clone(), topic.id);
+            image.topics.insert(topic.id, Arc::new(topic));
+        }
+        facts.image = Arc::new(image);
+    });
+    let (mut seen, mut path) = (Vec::new(), "/v1/topics?limit=2".to_owned());
+    loop {
+        let part = served.json(&path).await.1;
+        seen.extend(part["topics"].as_array().unwrap().iter().map(|topic| topic["name"].to_string()));
+        let Some(next) = part["next"].as_str() else { break };
+        path = format!("/v1/topics?limit=2&after={next}");
+    }
+    assert_eq!(seen, ["\"a\"", "\"b\"", "\"orders\"", "\"z\""]);
+    for path in ["/v1/topics?limit=0", "/v1/topics?limit=many", "/v1/topics?limit=10001"] {
+        let (status, error) = served.json(path).await;
+        assert_eq!(status, 400);
+        assert!(error["error"].as_str().unwrap().contains("limit"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_refused_with_a_sentence() {
+    let served = Served::start();
+    let (status, error) = served.json("/v2").await;
+    assert_eq!(status, 404);
+    assert!(error["error"].as_str().unwrap().contains("/v1/openapi.json"));
+    let (status, error) = served.json("/v1/topics/%ff").await;
+    assert_eq!(status, 400, "{error}");
+    let (status, _, body) = served.ask("POST", "/v1/topics").await;
+    assert_eq!((status, body.as_str()), (405, r#"{"error":"/v1/topics can only be read (GET), not POST"}"#));
+}
+
+#[tokio::test]
+async fn a_panic_while_answering_is_one_refusal() {
+    let served = Served::start();
+    served.set(|facts| facts.hosted = Box::new(|_| panic!("planted")));
+    assert_eq!(served.json("/v1/topics/orders").await.0, 500);
+    assert_eq!(served.json("/v1/volumes").await.0, 200);
+}
+
+#[tokio::test]
+async fn stopping_ends_the_door() {
+    let served = Served::start();
+    // A connection that asks nothing must not keep the door open.
+    let idle = TcpStream::connect(served.address).await.unwrap();
+    served.ask("GET", "/healthz").await;
+    served.stop.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(5), served.door).await.unwrap().unwrap();
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_the_middle_is_closed() {
+    let listener = TcpNet.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let door = Door::new(listener, Duration::from_millis(200));
+    let served = tokio::spawn(axum::serve(door, router(state(testing::facts))).into_future());
+    for begun in ["", "GET /healthz HTTP/1.1\r\nHost:"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest));
+        // Whether the system says end or reset does not matter.
+        drop(closed.await.expect("the connection stayed open"));
+    }
+    served.abort();
+}
+
+/// Every route is documented, every documented path answers, and every answer has exactly the documented shape.
+#[tokio::test]
+async fn the_openapi_document_tells_the_truth() {
+    let served = Served::start();
+    let (status, document) = served.json("/v1/openapi.json").await;
+    assert_eq!((status, &document["openapi"]), (200, &"3.1.0".into()));
+    let documented: BTreeSet<&str> =
+        document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let routed: BTreeSet<&str> = routes::ROUTES.iter().map(|route| route.path).collect();
+    assert_eq!(documented, routed);
+    for path in documented {
+        let (status, _, body) = served.ask("GET", &path.replace("{name}", "orders")).await;
+        assert_eq!(status, 200, "{path}");
+        let content = document["paths"][path]["get"]["responses"]["200"]["content"].as_object().unwrap();
+        if let Some(json) = content.get("application/json") {
+            fits(&document, &json["schema"], &serde_json::from_str(&body).unwrap(), path);
+        }
+    }
+    let error = served.json("/nowhere").await.1;
+    fits(&document, &document["components"]["schemas"]["Error"], &error, "Error");
+}
+
+/// Asserts that `value` has the shape of `schema`; knows as much of JSON Schema as the document uses.
+fn fits(document: &Value, schema: &Value, value: &Value, at: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema =
+            document.pointer(reference.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("{reference}"));
+        return fits(document, schema, value, at);
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        return assert!(words.contains(value), "{at}: {value} is not one of {words:?}");
+    }
+    if let Some(options) = schema["anyOf"].as_array() {
+        return if !value.is_null() {
+            fits(document, &options[0], value, at)
+        };
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = &schema["type"];
+    assert!(
+        allowed == kind || allowed.as_array().is_some_and(|any| any.contains(&kind.into())),
+        "{at}: {value}"
+    );
+    for item in value.as_array().into_iter().flatten() {
+        fits(document, &schema["items"], item, at);
+    }
+    let (Some(fields), Some(properties)) = (value.as_object(), schema["properties"].as_object()) else {
+        return;
+    };
+    assert_eq!(fields.keys().collect::<BTreeSet<_>>(), properties.keys().collect(), "{at}");
+    for (name, field) in fields {
+        fits(document, &properties[name], field, &format!("{at}.{name}"));
+    }
+}

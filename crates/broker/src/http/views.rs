@@ -1,0 +1,272 @@
+//! The shapes of the answers. `openapi` describes the same to programs; a test holds the two together.
+
+use std::collections::BTreeMap;
+
+use forebay_base::Offset;
+use forebay_log::Space;
+use forebay_meta::Topic;
+use forebay_meta::status::{Status, VolumeState};
+use serde::Serialize;
+
+use crate::facts::{Facts, PartitionFacts, PartitionRow, Quorum, VERSION, VolumeFacts};
+
+#[derive(Debug, Serialize)]
+pub(super) struct ErrorView {
+    pub(super) error: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct HealthView {
+    alive: bool,
+    version: &'static str,
+}
+
+impl HealthView {
+    pub(super) fn alive() -> Self {
+        Self { alive: true, version: VERSION }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReadyView {
+    pub(super) ready: bool,
+    pub(super) reason: Option<String>,
+    pub(super) complaints: Vec<String>,
+}
+
+impl ReadyView {
+    pub(super) fn of(facts: &Facts) -> Self {
+        let reason = facts.unready();
+        Self { ready: reason.is_none(), reason, complaints: facts.complaints() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ClusterView {
+    cluster_id: String,
+    version: &'static str,
+    node: i32,
+    feature_level: u16,
+    topics: usize,
+    partitions: u64,
+    metadata: MetadataView,
+    brokers: Vec<BrokerView>,
+}
+
+#[derive(Debug, Serialize)]
+struct MetadataView {
+    index: i64,
+    leader: Option<i32>,
+    term: u64,
+    running: bool,
+    restarts: u64,
+    log_used_bytes: u64,
+    log_limit_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct BrokerView {
+    id: i32,
+    epoch: i64,
+    rack: Option<String>,
+    endpoints: Vec<EndpointView>,
+    directories: Vec<String>,
+    partitions_led: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointView {
+    listener: String,
+    host: String,
+    port: u16,
+}
+
+impl ClusterView {
+    pub(super) fn of(facts: &Facts) -> Self {
+        let image = &facts.image;
+        let brokers = image.brokers.iter().map(|(node, broker)| BrokerView {
+            id: node.0,
+            epoch: broker.epoch.0,
+            rack: broker.rack.clone(),
+            endpoints: broker
+                .endpoints
+                .iter()
+                .map(|at| EndpointView {
+                    listener: at.listener.clone(),
+                    host: at.host.clone(),
+                    port: at.port,
+                })
+                .collect(),
+            directories: broker.directories.iter().map(ToString::to_string).collect(),
+            partitions_led: image.led_by(*node),
+        });
+        Self {
+            cluster_id: image.cluster.to_string(),
+            version: VERSION,
+            node: facts.node.0,
+            feature_level: image.feature_level,
+            topics: image.topics.len(),
+            partitions: image.partition_count,
+            metadata: MetadataView::of(image.index, &facts.quorum),
+            brokers: brokers.collect(),
+        }
+    }
+}
+
+impl MetadataView {
+    fn of(index: i64, quorum: &Quorum) -> Self {
+        Self {
+            index,
+            leader: quorum.leader.map(|leader| leader.0),
+            term: quorum.term,
+            running: quorum.alive,
+            restarts: quorum.restarts,
+            log_used_bytes: quorum.used_bytes,
+            log_limit_bytes: quorum.limit_bytes,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TopicListView {
+    pub(super) topics: Vec<TopicView>,
+    /// Asked for with `after` to go on; `None` at the end.
+    pub(super) next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TopicView {
+    id: String,
+    name: String,
+    partitions: usize,
+    replication_factor: usize,
+    /// The worst of its partitions.
+    status: String,
+    /// Of the replicas on this node.
+    size_bytes: u64,
+    configs: BTreeMap<String, String>,
+}
+
+impl TopicView {
+    pub(super) fn of(facts: &Facts, topic: &Topic) -> Self {
+        let (mut status, mut size_bytes) = (Status::Online, 0);
+        for row in facts.rows(topic) {
+            status = status.max(facts.status(&row).status);
+            size_bytes += row.facts.map_or(0, |facts| facts.size_bytes);
+        }
+        Self {
+            id: topic.id.to_string(),
+            name: topic.name.to_string(),
+            partitions: topic.partitions.len(),
+            replication_factor: topic.partitions.front().map_or(0, |first| first.replicas.len()),
+            status: status.to_string(),
+            size_bytes,
+            configs: (*topic.configs).clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PartitionListView {
+    pub(super) topic: String,
+    pub(super) partitions: Vec<PartitionView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PartitionView {
+    index: i32,
+    status: String,
+    /// With status Unknown: what it was when the leader was last heard of.
+    last_status: Option<String>,
+    sentence: String,
+    leader: Option<i32>,
+    leader_epoch: i32,
+    partition_epoch: i32,
+    replicas: Vec<i32>,
+    in_sync_replicas: Vec<i32>,
+    directories: Vec<String>,
+    /// What this node has of it.
+    log: Option<LogView>,
+}
+
+#[derive(Debug, Serialize)]
+struct LogView {
+    start_offset: i64,
+    end_offset: i64,
+    high_watermark: i64,
+    last_stable_offset: i64,
+    size_bytes: u64,
+}
+
+impl PartitionView {
+    pub(super) fn of(facts: &Facts, row: &PartitionRow<'_>) -> Self {
+        let derived = facts.status(row);
+        let numbers = |nodes: &[forebay_base::NodeId]| nodes.iter().map(|node| node.0).collect();
+        Self {
+            index: row.index,
+            status: derived.status.to_string(),
+            last_status: derived.last.map(|last| last.to_string()),
+            sentence: derived.sentence,
+            leader: row.assignment.leader.map(|leader| leader.0),
+            leader_epoch: row.assignment.leader_epoch.0,
+            partition_epoch: row.assignment.partition_epoch,
+            replicas: numbers(&row.assignment.replicas),
+            in_sync_replicas: numbers(&row.assignment.isr),
+            directories: row.assignment.directories.iter().map(ToString::to_string).collect(),
+            log: row.facts.as_ref().map(LogView::of),
+        }
+    }
+}
+
+impl LogView {
+    fn of(facts: &PartitionFacts) -> Self {
+        let Offset(start_offset) = facts.start;
+        Self {
+            start_offset,
+            end_offset: facts.end.0,
+            high_watermark: facts.high_watermark.0,
+            last_stable_offset: facts.stable.0,
+            size_bytes: facts.size_bytes,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct VolumeListView {
+    pub(super) volumes: Vec<VolumeView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct VolumeView {
+    directory: String,
+    path: String,
+    state: &'static str,
+    /// What is wrong with it.
+    sentence: Option<String>,
+    total_bytes: Option<u64>,
+    free_bytes: Option<u64>,
+    /// `None` also where the file system has no such bound.
+    free_files: Option<u64>,
+}
+
+impl VolumeView {
+    pub(super) fn of(volume: &VolumeFacts) -> Self {
+        let space = |of: fn(&Space) -> u64| volume.space.as_ref().ok().map(of);
+        Self {
+            directory: volume.directory.to_string(),
+            path: volume.path.display().to_string(),
+            state: match volume.state() {
+                VolumeState::Normal => "Normal",
+                VolumeState::Low => "Low",
+                VolumeState::Full => "Full",
+                VolumeState::HardFull => "HardFull",
+                VolumeState::Failed => "Failed",
+                VolumeState::Probing => "Probing",
+            },
+            sentence: volume.complaint(),
+            total_bytes: space(|space| space.total_bytes),
+            free_bytes: space(|space| space.free_bytes),
+            free_files: space(|space| space.free_files).filter(|files| *files != u64::MAX),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+use std::io::Cursor;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use forebay_base::{Reader, Writer};
+use forebay_meta::{Image, Record};
+use openraft::storage::RaftStateMachine;
+use openraft::{
+    AnyError, EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError,
+    StorageIOError, StoredMembership,
+};
+use tokio::sync::watch;
+
+use super::{Batch, Group, Outcome, RaftEntry, entry_id, log_id};
+use crate::store::{self, SnapshotStore, StoreError};
+
+type Failure = StorageError<u64>;
+type Members = StoredMembership<u64, openraft::BasicNode>;
+
+/// The snapshots as openraft's tasks share them. The lock is held for one synchronous call at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedSnapshots(Arc<Mutex<SnapshotStore>>);
+
+impl SharedSnapshots {
+    pub(crate) fn new(store: SnapshotStore) -> Self {
+        Self(Arc::new(Mutex::new(store)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SnapshotStore> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// The newest state of the machine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Newest {
+    pub(crate) image: Arc<Image>,
+    /// The proposal applied last; 0 if there was none.
+    pub(crate) proposal: u64,
+}
+
+/// Hands Images out. What is published never goes back, neither on a restart of the Raft task nor before the first
+/// catch-up: an old Image would make a node delete what it does not know.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    published: watch::Sender<Arc<Image>>,
+    newest: Mutex<(Newest, bool)>,
+}
+
+impl Publisher {
+    pub(crate) fn new() -> Self {
+        Self { published: watch::channel(Arc::default()).0, newest: Mutex::default() }
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Image>> {
+        self.published.subscribe()
+    }
+
+    /// What the machine has now, published or not.
+    pub(crate) fn newest(&self) -> Newest {
+        self.lock().0.clone()
+    }
+
+    /// True once Images are handed out.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().1
+    }
+
+    /// From now on Images are handed out: the machine has caught up with the quorum.
+    pub(crate) fn open(&self) {
+        let mut newest = self.lock();
+        newest.1 = true;
+        self.publish(&newest.0.image);
+    }
+
+    fn put(&self, machine: Newest) {
+        let mut newest = self.lock();
+        newest.0 = machine;
+        if newest.1 {
+            self.publish(&newest.0.image);
+        }
+    }
+
+    fn publish(&self, image: &Arc<Image>) {
+        self.published.send_if_modified(|published| {
+            let newer = image.index > published.index;
+            if newer {
+                published.clone_from(image);
+            }
+            newer
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Newest, bool)> {
+        self.newest.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// openraft's state machine: the Image, in memory, durable as snapshots and the log behind them.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    snapshots: SharedSnapshots,
+    publisher: Arc<Publisher>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    applied: Option<LogId<u64>>,
+    members: Members,
+    newest: Newest,
+}
+
+/// A snapshot or an entry that the machine cannot read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MachineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Image(#[from] forebay_meta::SnapshotError),
+    #[error(transparent)]
+    Record(#[from] forebay_meta::RecordError),
+    #[error("the members in a metadata snapshot cannot be read: {0}")]
+    Members(#[from] serde_json::Error),
+    #[error("a metadata snapshot ends too early")]
+    Short(#[from] forebay_base::Short),
+}
+
+impl Machine {
+    /// The machine as of the newest snapshot.
+    pub(crate) fn open(snapshots: SharedSnapshots, publisher: Arc<Publisher>) -> Result<Self, MachineError> {
+        let snapshot = snapshots.lock().read()?;
+        let state = snapshot.map_or_else(|| Ok(State::default()), |(meta, data)| State::decode(&meta, data))?;
+        publisher.put(state.newest.clone());
+        Ok(Self { snapshots, publisher, state })
+    }
+
+    fn apply_one(&mut self, entry: RaftEntry) -> Result<Outcome, MachineError> {
+        self.state.applied = Some(entry.log_id);
+        match entry.payload {
+            EntryPayload::Blank => Ok(Outcome::Internal),
+            EntryPayload::Membership(members) => {
+                self.state.members = StoredMembership::new(Some(entry.log_id), members);
+                Ok(Outcome::Internal)
+            }
+            EntryPayload::Normal(batch) => self.apply_batch(batch),
+        }
+    }
+
+    fn apply_batch(&mut self, batch: Batch) -> Result<Outcome, MachineError> {
+        let newest = &mut self.state.newest;
+        if batch.decided_on != newest.image.index {
+            return Ok(Outcome::Stale);
+        }
+        let records = Record::decode_all(batch.records.into())?;
+        let image = Arc::make_mut(&mut newest.image);
+        for record in &records {
+            image.replay(image.index + 1, record);
+        }
+        newest.proposal = batch.proposal;
+        Ok(Outcome::Applied)
+    }
+}
+
+impl State {
+    /// `proposal u64 | Image`, with the members beside it.
+    fn encode(&self) -> Result<(store::SnapshotMeta, Vec<u8>), MachineError> {
+        let mut out = Writer::new();
+        out.u64(self.newest.proposal);
+        out.raw(&self.newest.image.encode());
+        let meta = store::SnapshotMeta {
+            last: self.applied.as_ref().map(entry_id),
+            membership: serde_json::to_vec(&self.members)?.into(),
+        };
+        Ok((meta, out.as_slice().to_vec()))
+    }
+
+    fn decode(meta: &store::SnapshotMeta, data: Bytes) -> Result<Self, MachineError> {
+        let mut reader = Reader::new(data);
+        let proposal = reader.u64()?;
+        let image = Arc::new(Image::decode(reader.rest().clone())?);
+        Ok(Self {
+            applied: meta.last.map(log_id),
+            members: serde_json::from_slice(&meta.membership)?,
+            newest: Newest { image, proposal },
+        })
+    }
+}
+
+fn raft_snapshot(applied: Option<LogId<u64>>, members: Members, data: Vec<u8>) -> Snapshot<Group> {
+    let snapshot_id = applied.map_or_else(|| "empty".to_owned(), |id| id.to_string());
+    let meta = SnapshotMeta { last_log_id: applied, last_membership: members, snapshot_id };
+    Snapshot { meta, snapshot: Box::new(Cursor::new(data)) }
+}
+
+fn read_error(error: MachineError) -> Failure {
+    StorageIOError::read_snapshot(None, AnyError::new(&error)).into()
+}
+
+impl RaftStateMachine<Group> for Machine {
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId<u64>>, Members), Failure> {
+        Ok((self.state.applied, self.state.members.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Outcome>, Failure>
+    where
+        I: IntoIterator<Item = RaftEntry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut outcomes = Vec::new();
+        for entry in entries {
+            let id = entry.log_id;
+            let outcome = self.apply_one(entry).map_err(|error| StorageIOError::apply(id, AnyError::new(&error)))?;
+            outcomes.push(outcome);
+        }
+        self.publisher.put(self.state.newest.clone());
+        Ok(outcomes)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder { snapshots: self.snapshots.clone(), state: self.state.clone() }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, Failure> {
+        Ok(Box::default())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<u64, openraft::BasicNode>,
+        snapshot: Box<Cursor<Vec<u8>>>,
+    ) -> Result<(), Failure> {
+        let data = snapshot.into_inner();
+        let install = || {
+            let membership = serde_json::to_vec(&meta.last_membership)?.into();
+            let meta = store::SnapshotMeta { last: meta.last_log_id.as_ref().map(entry_id), membership };
+            let state = State::decode(&meta, Bytes::from(data.clone()))?;
+            self.snapshots.lock().save(&meta, &data)?;
+            Ok(state)
+        };
+        self.state = install().map_err(|error: MachineError| StorageIOError::write_snapshot(None, AnyError::new(&error)))?;
+        self.publisher.put(self.state.newest.clone());
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Group>>, Failure> {
+        current(&self.snapshots).map_err(read_error)
+    }
+}
+
+fn current(snapshots: &SharedSnapshots) -> Result<Option<Snapshot<Group>>, MachineError> {
+    let Some((meta, data)) = snapshots.lock().read()? else { return Ok(None) };
+    let members = serde_json::from_slice(&meta.membership)?;
+    Ok(Some(raft_snapshot(meta.last.map(log_id), members, data.to_vec())))
+}
+
+/// Writes a snapshot of the state it was made with.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    snapshots: SharedSnapshots,
+    state: State,
+}
+
+impl RaftSnapshotBuilder<Group> for Builder {
+    /// A snapshot that cannot be written is skipped, since openraft would stop over it: the one before stays, and the
+    /// log is kept instead until the next attempt.
+    async fn build_snapshot(&mut self) -> Result<Snapshot<Group>, Failure> {
+        let (meta, data) = self.state.encode().map_err(read_error)?;
+        let saved = self.snapshots.lock().save(&meta, &data);
+        let Err(error) = saved else {
+            return Ok(raft_snapshot(self.state.applied, self.state.members.clone(), data));
+        };
+        tracing::warn!(%error, bytes = data.len(), "metadata snapshot skipped; the metadata log is kept instead");
+        let before = current(&self.snapshots).map_err(read_error)?;
+        Ok(before.unwrap_or_else(|| raft_snapshot(None, Members::default(), Vec::new())))
+    }
+}

@@ -1,0 +1,182 @@
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_base::{Offset, WallTime};
+use forebay_records::{BatchHeader, HEADER_LEN};
+
+use crate::disk::{File, Open};
+use crate::error::{LogError, failed};
+use crate::index::IndexWriter;
+use crate::log::{Active, Log};
+use crate::names::Kind;
+use crate::sealed::create_dir;
+use crate::segment::Segment;
+use crate::snapshots;
+use crate::state::{State, StateFile, StateWriteError};
+
+/// Parts of one write; the kernel's bound (`IOV_MAX`).
+const WRITE_PARTS_MAX: usize = 1_024;
+
+/// A batch with the leader's stamp in its header, ready to be written.
+#[derive(Debug, Clone)]
+pub struct Stamped {
+    /// The fixed part, with base offset and leader epoch.
+    pub header: [u8; HEADER_LEN],
+    /// Everything after the fixed part, as it was received.
+    pub rest: Bytes,
+    /// `header`, parsed.
+    pub info: BatchHeader,
+}
+
+impl Log {
+    /// True if the active segment should be rolled before `next_bytes` more are appended: it is full or old. With
+    /// `next_bytes` 0, as on a tick, also if all its records are older than the retention age.
+    pub fn wants_roll(&self, next_bytes: u64, now: WallTime) -> bool {
+        let Some(active) = self.active.as_ref().filter(|active| active.len > 0) else { return false };
+        let full = active.len.saturating_add(next_bytes) > self.config.segment_bytes_max;
+        let old = active.opened_at.is_some_and(|at| is_older(at.0, self.config.segment_age_max, now));
+        let newest = active.index.index().max().timestamp;
+        let expired = newest >= 0
+            && self.config.retention_age.is_some_and(|age| next_bytes == 0 && is_older(newest, age, now));
+        (full && next_bytes > 0) || old || expired
+    }
+
+    /// Appends `batches` in one write at the tracked end: all of them or, on an error, none. A short write is cut off
+    /// again before the error is returned; if even that fails the log is poisoned.
+    ///
+    /// They must follow the end and one another ([`LogError::Misplaced`]). They are readable when this returns and
+    /// durable after a sync of [`Log::unsynced`].
+    pub fn append(&mut self, batches: &[Stamped], now: WallTime) -> Result<(), LogError> {
+        self.writable()?;
+        self.check_places(batches)?;
+        if batches.is_empty() {
+            return Ok(());
+        }
+        if self.active.is_none() {
+            self.create()?;
+        }
+        let Some(active) = &mut self.active else { return Ok(()) };
+        if let Err(error) = write_batches(active.file.as_ref(), active.len, batches) {
+            let path = active.segment.path();
+            let (error, rollback) = (failed("write", path)(error), active.file.truncate(active.len));
+            let rollback = rollback.map_err(failed("undo a short write of", path));
+            self.or_poison(rollback)?;
+            return Err(error);
+        }
+        self.changed = true;
+        if active.len == 0 {
+            active.opened_at = Some(now);
+        }
+        active.opened_at.get_or_insert(now);
+        for batch in batches {
+            active.index.note(active.len, &batch.info);
+            self.epochs.assign(batch.info.leader_epoch, batch.info.base_offset);
+            active.len += batch.info.len as u64;
+            active.next = batch.info.next_offset();
+        }
+        active.segment.publish(active.len, active.next);
+        Ok(())
+    }
+
+    fn check_places(&self, batches: &[Stamped]) -> Result<(), LogError> {
+        let mut expected = self.end();
+        for batch in batches {
+            let found = batch.info.base_offset;
+            let whole = batch.info.len == HEADER_LEN + batch.rest.len() && batch.info.last_offset_delta >= 0;
+            if found != expected || !whole {
+                return Err(LogError::Misplaced { expected, found });
+            }
+            expected = batch.info.next_offset();
+        }
+        Ok(())
+    }
+
+    /// Makes the directory, the state file and the first segment, in an order in which a power cut leaves either
+    /// nothing that counts or everything: the state is synced before its name is, and both before the first write.
+    fn create(&mut self) -> Result<(), LogError> {
+        create_dir(self.disk.as_ref(), &self.dir).map_err(failed("create", &self.dir))?;
+        let state = State { log_start: self.start, recovery_point: self.start };
+        self.state = match StateFile::create(self.disk.as_ref(), &self.dir, state) {
+            Ok(file) => Some(file),
+            Err(StateWriteError::Write(error)) => return Err(error),
+            Err(StateWriteError::Sync(error)) => return self.or_poison(Err(error)),
+        };
+        // A creation that a power cut interrupted may have left the name, with nothing in it.
+        let active = self.create_segment(self.start, Open::CreateOrWrite)?;
+        self.sync_names()?;
+        self.active = Some(active);
+        self.publish();
+        Ok(())
+    }
+
+    /// Makes an empty segment file. The caller syncs the directory.
+    fn create_segment(&self, base: Offset, how: Open) -> Result<Active, LogError> {
+        let path = Kind::Log.path(&self.dir, base);
+        let file = self.disk.open(&path, how).map_err(failed("create", &path))?;
+        let index = IndexWriter::new(self.config.index_interval_bytes);
+        let segment = Segment::new(self.disk.clone(), &self.dir, base, self.config.index_interval_bytes)
+            .with(file.clone(), index.index().clone());
+        Ok(Active { segment: Arc::new(segment), file, index, len: 0, next: base, opened_at: None })
+    }
+
+    /// Seals the active segment and begins the next one at the end of the log. Nothing happens if it is empty.
+    ///
+    /// The old segment is synced **first**, so every segment but the last is durable: recovery builds on that.
+    /// `producers` is the replica's state at the end of the log, kept as a hint. An error that is not
+    /// [`LogError::Poisoned`] leaves the old segment in use.
+    pub fn roll(&mut self, producers: &[u8], now: WallTime) -> Result<(), LogError> {
+        self.writable()?;
+        if self.active.as_ref().is_none_or(|active| active.len == 0) {
+            return Ok(());
+        }
+        self.sync_active()?;
+        let next = self.create_segment(self.end(), Open::Create)?;
+        let Some(old) = &self.active else { return Ok(()) };
+        let opened_at = old.opened_at.map_or(-1, |at| at.0);
+        let hint = old.segment.to_hint(old.index.index(), opened_at, now.0, &self.epochs);
+        hint.write(self.disk.as_ref(), &old.segment.hint_path());
+        snapshots::write(self.disk.as_ref(), &self.dir, old.next, producers);
+        self.sync_names()?;
+        self.changed = true;
+        if let Some(old) = self.active.replace(next) {
+            self.seal(&old);
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Keeps the index in memory only if its hint was not written.
+    fn seal(&mut self, old: &Active) {
+        let sealed = old.segment.lazily();
+        let readable = sealed.hint().is_some();
+        self.sealed.push(if readable { Arc::new(sealed) } else { old.segment.clone() });
+    }
+}
+
+/// True if `timestamp`, in ms, lies more than `age` before `now`.
+pub(crate) fn is_older(timestamp: i64, age: Duration, now: WallTime) -> bool {
+    i128::from(now.0) - i128::from(timestamp) > i128::try_from(age.as_millis()).unwrap_or(i128::MAX)
+}
+
+/// Writes all `batches` at `at`, going on after short writes.
+fn write_batches(file: &dyn File, mut at: u64, batches: &[Stamped]) -> io::Result<()> {
+    let mut parts: Vec<IoSlice<'_>> = batches
+        .iter()
+        .flat_map(|batch| [IoSlice::new(&batch.header), IoSlice::new(&batch.rest)])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let mut left = parts.as_mut_slice();
+    while !left.is_empty() {
+        let step = left.len().min(WRITE_PARTS_MAX);
+        match file.write_at(at, &left[..step])? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
+                at += written as u64;
+                IoSlice::advance_slices(&mut left, written);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+use std::sync::Arc;
+
+use forebay_base::{Offset, WallTime};
+
+use crate::append::is_older;
+use crate::disk::Open;
+use crate::error::{LogError, failed};
+use crate::index::IndexWriter;
+use crate::log::{Active, Log};
+use crate::sealed::remove_if_there;
+use crate::segment::Segment;
+use crate::snapshots;
+use crate::state::State;
+
+/// Both ends of the log can be cut. In either case the state file comes first: it is synced before any byte or name
+/// goes, so that recovery never misses what it was told is there.
+impl Log {
+    /// Moves the log start up to `to` (DeleteRecords). Durable when it returns; then whole segments below are
+    /// unlinked, which no reader notices that has them open. Below the log start already: nothing happens.
+    ///
+    /// [`LogError::OutOfRange`] if `to` is above the end.
+    pub fn advance_start(&mut self, to: Offset) -> Result<(), LogError> {
+        self.writable()?;
+        if to > self.end() {
+            return Err(LogError::OutOfRange { start: self.start, end: self.end() });
+        }
+        if to <= self.start {
+            return Ok(());
+        }
+        if to > self.durable_end {
+            // The log start must never lie above what a power cut leaves.
+            self.sync_active()?;
+        }
+        self.write_state(State { log_start: to, recovery_point: self.durable_end })?;
+        self.changed = true;
+        self.start = to;
+        self.epochs.cut_start(to);
+        let gone = self.sealed.partition_point(|segment| segment.next() <= to);
+        let below: Vec<Arc<Segment>> = self.sealed.drain(..gone).collect();
+        self.publish();
+        self.unlink_below(&below);
+        Ok(())
+    }
+
+    /// Not synced: recovery removes what comes back. A failure costs the space until then.
+    fn unlink_below(&self, below: &[Arc<Segment>]) {
+        let disk = self.disk.as_ref();
+        let unlink = || {
+            for segment in below {
+                remove_if_there(disk, &segment.hint_path())?;
+                remove_if_there(disk, segment.path())?;
+            }
+            snapshots::remove_below(disk, &self.dir, self.start)
+        };
+        if let Err(error) = unlink() {
+            tracing::warn!(dir = %self.dir.display(), %error, "deleted segments not unlinked; the next start will");
+        }
+    }
+
+    /// Applies retention by size and by time: moves the log start past the oldest segments that must go, never past
+    /// `upto` (the high watermark) and never into the active segment. The new start, if it moved.
+    pub fn retain(&mut self, now: WallTime, upto: Offset) -> Result<Option<Offset>, LogError> {
+        let mut left = self.size_bytes();
+        let mut start = self.start;
+        for segment in self.sealed.iter().take_while(|segment| segment.next() <= upto) {
+            let too_much = self.config.retention_bytes.is_some_and(|kept| left - segment.len() >= kept);
+            if !too_much && !self.is_expired(segment, now)? {
+                break;
+            }
+            left -= segment.len();
+            start = segment.next();
+        }
+        if start <= self.start {
+            return Ok(None);
+        }
+        self.advance_start(start)?;
+        Ok(Some(start))
+    }
+
+    /// Judged by the largest timestamp, or, where records carry none, by when the segment was sealed.
+    fn is_expired(&self, segment: &Segment, now: WallTime) -> Result<bool, LogError> {
+        let Some(age) = self.config.retention_age else { return Ok(false) };
+        let index = segment.index()?;
+        let newest = index.max().timestamp;
+        let newest = if newest >= 0 { newest } else { index.sealed_at };
+        Ok(newest >= 0 && is_older(newest, age, now))
+    }
+
+    /// Cuts the tail: `to`, or the start of the batch that holds it, becomes the end. Durable when it returns. At or
+    /// above the end: nothing happens. [`LogError::OutOfRange`] if that would pass the log start.
+    ///
+    /// Order, for a power cut anywhere in between: the recovery point is lowered; hints go; segments go, newest first,
+    /// each one durably before the next, so that what is left has no hole; the last one is cut and synced.
+    pub fn truncate(&mut self, to: Offset) -> Result<(), LogError> {
+        self.writable()?;
+        let out_of_range = LogError::OutOfRange { start: self.start, end: self.end() };
+        if to >= self.end() {
+            return Ok(());
+        }
+        if to < self.start {
+            return Err(out_of_range);
+        }
+        let segments = self.segments();
+        let place = segments.list.partition_point(|segment| segment.base() <= to).saturating_sub(1);
+        let Some(target) = segments.list.get(place) else { return Err(out_of_range) };
+        let cut = Cut::find(target, to, self.config.index_interval_bytes)?;
+        if cut.end < self.start {
+            return Err(out_of_range);
+        }
+        let recovery_point = self.durable_end.min(cut.end);
+        self.write_state(State { log_start: self.start, recovery_point })?;
+        self.changed = true;
+        let outcome =
+            self.remove_above(&segments.list[place..], cut.end).and_then(|()| self.cut_last(target, cut));
+        self.or_poison(outcome)
+    }
+
+    /// Removes the hints of `segments` and all but the first of them.
+    fn remove_above(&self, segments: &[Arc<Segment>], end: Offset) -> Result<(), LogError> {
+        let disk = self.disk.as_ref();
+        snapshots::remove_above(disk, &self.dir, end).map_err(failed("clean", &self.dir))?;
+        for segment in segments {
+            let path = segment.hint_path();
+            remove_if_there(disk, &path).map_err(failed("remove", &path))?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(failed("sync", &self.dir))?;
+        for segment in segments.iter().skip(1).rev() {
+            disk.remove_file(segment.path()).map_err(failed("remove", segment.path()))?;
+            disk.sync_dir(&self.dir).map_err(failed("sync", &self.dir))?;
+        }
+        Ok(())
+    }
+
+    /// Cuts the segment that is the last one now, and appends to it from here on.
+    fn cut_last(&mut self, target: &Segment, cut: Cut) -> Result<(), LogError> {
+        let path = target.path();
+        let file = self.disk.open(path, Open::Write).map_err(failed("open", path))?;
+        file.truncate(cut.len).map_err(failed("truncate", path))?;
+        file.sync().map_err(failed("sync", path))?;
+        let segment =
+            Segment::new(self.disk.clone(), &self.dir, target.base(), self.config.index_interval_bytes)
+                .with(file.clone(), cut.index.index().clone());
+        segment.publish(cut.len, cut.end);
+        let segment = Arc::new(segment);
+        self.sealed.retain(|sealed| sealed.base() < segment.base());
+        self.active =
+            Some(Active { segment, file, index: cut.index, len: cut.len, next: cut.end, opened_at: None });
+        self.durable_end = cut.end;
+        self.epochs.cut_end(cut.end);
+        self.publish();
+        Ok(())
+    }
+}
+
+/// Where a segment is cut, and its index below.
+struct Cut {
+    end: Offset,
+    len: u64,
+    index: IndexWriter,
+}
+
+impl Cut {
+    fn find(target: &Segment, to: Offset, interval_bytes: u64) -> Result<Self, LogError> {
+        let index = target.index()?;
+        let (at, end) = match target.walk(index.at_or_below(to))?.seek(|header| header.last_offset() >= to)? {
+            Some((at, header)) => (at, header.base_offset),
+            None => (target.len(), target.next()),
+        };
+        let (mut index, last) = IndexWriter::resume_below(&index, at, interval_bytes);
+        let mut batches = target.walk(last)?;
+        while let Some((position, header)) = batches.step()? {
+            if position >= at {
+                break;
+            }
+            index.note(position, &header);
+        }
+        Ok(Self { end, len: at, index })
+    }
+}

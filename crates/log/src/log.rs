@@ -1,0 +1,262 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_base::{Offset, WallTime};
+use forebay_records::BatchHeader;
+
+use crate::disk::{Disk, File};
+use crate::epochs::EpochCache;
+use crate::error::{LogError, failed};
+use crate::index::IndexWriter;
+use crate::segment::Segment;
+use crate::segments::Segments;
+use crate::snapshots;
+use crate::state::{State, StateFile, StateWriteError};
+
+/// Settings of one partition's log; each may change while it is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A segment is rolled before it grows beyond this (Kafka's `segment.bytes`). One batch may be larger.
+    pub segment_bytes_max: u64,
+    /// A segment is rolled when its first batch is older than this (`segment.ms`).
+    pub segment_age_max: Duration,
+    /// An index entry is made after this many bytes (`index.interval.bytes`).
+    pub index_interval_bytes: u64,
+    /// The oldest segments go while the log would still hold this much without them (`retention.bytes`).
+    pub retention_bytes: Option<u64>,
+    /// A segment goes when its newest record is older than this (`retention.ms`).
+    pub retention_age: Option<Duration>,
+}
+
+/// The file to sync, and how far the log is durable once that sync has succeeded.
+#[derive(Debug, Clone)]
+pub struct SyncTarget {
+    /// The active segment's file.
+    pub file: Arc<dyn File>,
+    /// Everything below this offset is durable after the sync.
+    pub upto: Offset,
+}
+
+/// One partition's log. It has one owner, who writes; readers use [`Log::segments`].
+///
+/// ```text
+/// log start <= durable end <= end       reads: start..end     believed after a power cut: start..durable end
+/// ```
+pub struct Log {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: LogConfig,
+    pub(crate) start: Offset,
+    pub(crate) durable_end: Offset,
+    /// All but the active one, oldest first; synced, never changed.
+    pub(crate) sealed: Vec<Arc<Segment>>,
+    /// `None` until the first append ever.
+    pub(crate) active: Option<Active>,
+    /// `None` until the first append ever.
+    pub(crate) state: Option<StateFile>,
+    pub(crate) epochs: EpochCache,
+    pub(crate) view: Arc<Segments>,
+    pub(crate) poison: Option<Arc<str>>,
+    /// True if `close` has something to write.
+    pub(crate) changed: bool,
+}
+
+/// The segment that is appended to.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) index: IndexWriter,
+    /// The tracked end: where the next write goes, whatever the file's length.
+    pub(crate) len: u64,
+    pub(crate) next: Offset,
+    /// When its first batch was appended, as far as this is known.
+    pub(crate) opened_at: Option<WallTime>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (start, durable, end) = (self.start, self.durable_end, self.end());
+        write!(f, "Log({}: {start}..{end}, durable to {durable})", self.dir.display())
+    }
+}
+
+impl Log {
+    /// Opens the log in `dir`, and recovers it unless the last stop was `clean`. A directory that is missing is an
+    /// empty log; the first append makes it.
+    ///
+    /// Recovery believes what was durable and cuts the torn rest: see the crate's documentation.
+    /// [`LogError::Corrupt`] if something durable is missing, [`LogError::Newer`] if a newer build wrote it.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bool) -> Result<Self, LogError> {
+        crate::recovery::open(disk, dir, config, clean)
+    }
+
+    /// First offset that may be read.
+    pub fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// Offset after the last batch (LEO).
+    pub fn end(&self) -> Offset {
+        self.active.as_ref().map_or(self.start, |active| active.next)
+    }
+
+    /// Everything below is on stable storage.
+    pub fn durable_end(&self) -> Offset {
+        self.durable_end
+    }
+
+    /// Bytes of all segments.
+    pub fn size_bytes(&self) -> u64 {
+        let active = self.active.as_ref().map_or(0, |active| active.len);
+        self.sealed.iter().map(|segment| segment.len()).sum::<u64>() + active
+    }
+
+    /// Takes new settings from now on.
+    pub fn configure(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// The view of readers. A new one is needed after a roll, a truncation or a deletion; appends show in old ones.
+    pub fn segments(&self) -> Arc<Segments> {
+        self.view.clone()
+    }
+
+    /// Where leader epochs begin.
+    pub fn epochs(&self) -> &EpochCache {
+        &self.epochs
+    }
+
+    /// What must be synced for everything appended so far to be durable; `None` if it is.
+    pub fn unsynced(&self) -> Option<SyncTarget> {
+        let active = self.active.as_ref().filter(|active| active.next > self.durable_end)?;
+        Some(SyncTarget { file: active.file.clone(), upto: active.next })
+    }
+
+    /// A sync of [`Log::unsynced`] succeeded. One that was begun before a truncation must not be reported after it; one
+    /// that succeeds after another has failed proves nothing and is ignored.
+    pub fn synced(&mut self, upto: Offset) {
+        if self.poison.is_none() {
+            self.durable_end = self.durable_end.max(upto.min(self.end()));
+        }
+    }
+
+    /// A sync failed: takes no write any more, for what is on the device is not known (rule R32). Opening the log
+    /// again, as after an unclean stop, asks the device.
+    pub fn poison(&mut self, reason: &str) {
+        self.poison.get_or_insert_with(|| reason.into());
+    }
+
+    /// Why writes are refused, if they are.
+    pub fn poisoned(&self) -> Option<&Arc<str>> {
+        self.poison.as_ref()
+    }
+
+    pub(crate) fn writable(&self) -> Result<(), LogError> {
+        match &self.poison {
+            Some(reason) => Err(LogError::Poisoned { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes `outcome` on; an error ends all writing, because disk and memory may disagree.
+    pub(crate) fn or_poison<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, LogError> {
+        outcome.map_err(|error| {
+            let reason: Arc<str> = error.to_string().into();
+            LogError::Poisoned { reason: self.poison.get_or_insert(reason).clone() }
+        })
+    }
+
+    /// Makes the names in the partition's directory durable.
+    pub(crate) fn sync_names(&mut self) -> Result<(), LogError> {
+        let outcome = self.disk.sync_dir(&self.dir).map_err(failed("sync", &self.dir));
+        self.or_poison(outcome)
+    }
+
+    /// Makes everything appended durable, here and now. Syncs even if no batch waits for it: the cut that undid a
+    /// short write is not durable either, and bytes that came back would lie inside the log once it goes on.
+    pub(crate) fn sync_active(&mut self) -> Result<(), LogError> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let (upto, outcome) = (active.next, active.file.sync().map_err(failed("sync", active.segment.path())));
+        self.or_poison(outcome)?;
+        self.synced(upto);
+        Ok(())
+    }
+
+    /// Makes a log start, and all that is known to be durable, survive a power cut.
+    pub(crate) fn write_state(&mut self, state: State) -> Result<(), LogError> {
+        let Some(file) = &mut self.state else { return Ok(()) };
+        match file.write(self.disk.as_ref(), state) {
+            Ok(()) => Ok(()),
+            Err(StateWriteError::Write(error)) => Err(error),
+            Err(StateWriteError::Sync(error)) => self.or_poison(Err(error)),
+        }
+    }
+
+    /// The segments changed: makes the view of new readers.
+    pub(crate) fn publish(&mut self) {
+        let active = self.active.iter().map(|active| active.segment.clone());
+        let list = self.sealed.iter().cloned().chain(active).collect();
+        self.view = Arc::new(Segments { start: self.start, list });
+    }
+
+    /// The newest sound producer snapshot from the log start to the end, with its offset.
+    pub fn producer_snapshot(&self) -> Option<(Offset, Bytes)> {
+        snapshots::newest(self.disk.as_ref(), &self.dir, self.start, self.end())
+    }
+
+    /// The headers of all batches from the one that holds `from`; ends after the first error.
+    pub fn headers(&self, from: Offset) -> impl Iterator<Item = Result<BatchHeader, LogError>> + use<> {
+        self.view.clone().headers(from)
+    }
+
+    /// Persists the log start and the recovery point, so that the next recovery believes what is durable now and
+    /// scans less. Syncs no batches.
+    pub fn checkpoint(&mut self) -> Result<(), LogError> {
+        self.writable()?;
+        self.write_state(State { log_start: self.start, recovery_point: self.durable_end })
+    }
+
+    /// Makes everything durable and leaves the hints that a clean start uses. Nothing is written if nothing changed
+    /// since the log was opened clean.
+    pub fn close(&mut self, producers: &[u8]) -> Result<(), LogError> {
+        self.writable()?;
+        if !self.changed {
+            return Ok(());
+        }
+        self.sync_active()?;
+        if let Some(active) = &self.active {
+            let opened_at = active.opened_at.map_or(-1, |at| at.0);
+            let hint = active.segment.to_hint(active.index.index(), opened_at, -1, &self.epochs);
+            hint.write(self.disk.as_ref(), &active.segment.hint_path());
+            snapshots::write(self.disk.as_ref(), &self.dir, active.next, producers);
+        }
+        self.checkpoint()?;
+        self.changed = false;
+        Ok(())
+    }
+
+    /// Removes the partition's directory, durably. Slices in flight stay readable.
+    pub fn delete(self) -> Result<(), LogError> {
+        remove_partition(self.disk.as_ref(), &self.dir)
+    }
+}
+
+/// Removes the directory of a partition that is not open, durably; one that is missing is no error.
+pub fn remove_partition(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    if !disk.exists(dir).map_err(failed("look for", dir))? {
+        return Ok(());
+    }
+    for entry in disk.list(dir).map_err(failed("list", dir))? {
+        let path = dir.join(entry.name);
+        disk.remove_file(&path).map_err(failed("remove", &path))?;
+    }
+    disk.remove_dir(dir).map_err(failed("remove", dir))?;
+    match dir.parent() {
+        Some(parent) => disk.sync_dir(parent).map_err(failed("sync", parent)),
+        None => Ok(()),
+    }
+}

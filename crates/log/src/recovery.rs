@@ -1,0 +1,290 @@
+//! Opening a log: which of the bytes on disk count.
+//!
+//! ```text
+//!     sealed segments            last segment
+//!  |---------------------|----------------|·······~~~~
+//!  believed: each was     headers walked,  checksums checked; the first batch that is not whole is the torn tail,
+//!  synced before its      damage is        cut there
+//!  successor was made     Corrupt     recovery point
+//! ```
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use forebay_base::{Offset, WallTime};
+use forebay_records::BatchError;
+
+use crate::disk::{Disk, File, Open};
+use crate::epochs::EpochCache;
+use crate::error::{LogError, failed};
+use crate::index::{Hint, IndexWriter};
+use crate::log::{Active, Log, LogConfig};
+use crate::names::{Kind, state_path};
+use crate::sealed::remove_if_there;
+use crate::segment::Segment;
+use crate::segments::Segments;
+use crate::snapshots;
+use crate::state::{State, StateFile};
+use crate::walk::{BatchWalk, LONG_WALK_BYTES, Step};
+
+/// See [`Log::open`].
+pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bool) -> Result<Log, LogError> {
+    let mut bases = Vec::new();
+    if disk.exists(dir).map_err(failed("look for", dir))? {
+        if !clean {
+            settle(disk.as_ref(), dir)?;
+        }
+        for entry in disk.list(dir).map_err(failed("list", dir))? {
+            bases.extend(Kind::parse(&entry.name));
+        }
+    }
+    let state = StateFile::read(disk.as_ref(), dir)?;
+    let log = Log {
+        disk,
+        dir: dir.to_path_buf(),
+        config,
+        start: Offset(0),
+        durable_end: Offset(0),
+        sealed: Vec::new(),
+        active: None,
+        state: None,
+        epochs: EpochCache::default(),
+        view: Arc::new(Segments::default()),
+        poison: None,
+        changed: !clean,
+    };
+    let found = Found { names: bases, clean };
+    match state {
+        Some(file) => found.recover(log, file),
+        None => found.nothing(log),
+    }
+}
+
+/// Makes durable what recovery is going to build on: names and state that a killed process left may only be in the
+/// cache, and a power cut would take them from under what is appended next. State that a failed sync left in the cache
+/// is not on the device and must not be believed (rule R32).
+fn settle(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    let path = state_path(dir);
+    let settled = disk.open(&path, Open::Write).and_then(|file| {
+        file.drop_cache()?;
+        file.sync()
+    });
+    match settled {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("sync", &path)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    disk.sync_dir(dir).map_err(failed("sync", dir))
+}
+
+/// What lies in the directory.
+struct Found {
+    names: Vec<(Kind, Offset)>,
+    clean: bool,
+}
+
+impl Found {
+    fn bases(&self, wanted: Kind) -> impl Iterator<Item = Offset> {
+        self.names.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, base)| *base)
+    }
+
+    /// No state: a partition whose first append was never answered. It holds no batches, else the state was there.
+    fn nothing(&self, log: Log) -> Result<Log, LogError> {
+        for base in self.bases(Kind::Log) {
+            let path = Kind::Log.path(&log.dir, base);
+            let file = log.disk.open(&path, Open::Read).map_err(failed("open", &path))?;
+            if file.len().map_err(failed("read", &path))? > 0 {
+                let reason = "it is missing or bad, so the log start is not known".to_owned();
+                return Err(LogError::Corrupt { path: state_path(&log.dir), offset: base, reason });
+            }
+        }
+        Ok(log)
+    }
+
+    fn recover(&self, mut log: Log, state: StateFile) -> Result<Log, LogError> {
+        let State { log_start, recovery_point } = state.last();
+        log.start = log_start;
+        log.state = Some(state);
+        let bases: Vec<Offset> = self.bases(Kind::Log).collect();
+        let kept = bases.partition_point(|base| *base <= log_start).saturating_sub(1);
+        let (below, kept) = bases.split_at(kept);
+        let missing = |reason: &str| LogError::Corrupt {
+            path: log.dir.clone(),
+            offset: log_start,
+            reason: reason.to_owned(),
+        };
+        let Some((last, sealed)) = kept.split_last() else {
+            let unused = log_start == Offset(0) && recovery_point == Offset(0);
+            return if unused { Ok(log) } else { Err(missing("no segment is left")) };
+        };
+        if kept[0] > log_start {
+            return Err(missing("the segment of the log start is missing"));
+        }
+        remove_below(&log, below)?;
+        let cleaned = !self.clean && self.remove_stale_hints(&log, *last)?;
+        for (base, next) in sealed.iter().zip(&kept[1..]) {
+            let segment = open_sealed(&log, *base, *next)?;
+            log.sealed.push(segment);
+        }
+        self.open_last(&mut log, *last, recovery_point)?;
+        let removed = !self.clean
+            && snapshots::remove_above(log.disk.as_ref(), &log.dir, log.end())
+                .map_err(failed("clean", &log.dir))?;
+        if cleaned || removed {
+            log.disk.sync_dir(&log.dir).map_err(failed("sync", &log.dir))?;
+        }
+        log.epochs.cut_start(log.start);
+        log.publish();
+        Ok(log)
+    }
+
+    /// Removes index hints that speak of the last segment, which may have been cut or have grown since, or of none.
+    /// True if there were any: the removal must last, for one that came back might fit what is appended next.
+    fn remove_stale_hints(&self, log: &Log, last: Offset) -> Result<bool, LogError> {
+        let mut any = false;
+        for base in self.bases(Kind::Index) {
+            if base >= last || !self.bases(Kind::Log).any(|log| log == base) {
+                let path = Kind::Index.path(&log.dir, base);
+                remove_if_there(log.disk.as_ref(), &path).map_err(failed("remove", &path))?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Opens the segment that is appended to, and finds its end.
+    fn open_last(&self, log: &mut Log, base: Offset, recovery_point: Offset) -> Result<(), LogError> {
+        let path = Kind::Log.path(&log.dir, base);
+        let file = log.disk.open(&path, Open::Write).map_err(failed("open", &path))?;
+        let len = file.len().map_err(failed("read", &path))?;
+        let interval = log.config.index_interval_bytes;
+        let segment = Segment::new(log.disk.clone(), &log.dir, base, interval);
+        if self.clean
+            && let Some(hint) =
+                Hint::read(log.disk.as_ref(), &segment.hint_path(), base, Some(recovery_point), len)
+        {
+            log.epochs = EpochCache::new(hint.epochs.clone());
+            let opened_at = (hint.opened_at >= 0).then_some(WallTime(hint.opened_at));
+            let scan = Scan { index: IndexWriter::resume(&hint, interval), next: hint.next, len };
+            attach(log, segment, file, scan, opened_at);
+            return Ok(());
+        }
+        if !self.clean {
+            // What a failed sync left behind looks sound in the cache and is not on the device (measured).
+            file.drop_cache().map_err(failed("drop the cache of", &path))?;
+        }
+        log.epochs = epochs_of_sealed(log)?;
+        let scan = scan_last(log, &segment, &file, len, Trust { recovery_point, check_crc: !self.clean })?;
+        if scan.len < len {
+            tracing::warn!(path = %path.display(), from = scan.len, to = len, end = %scan.next, "torn tail cut off");
+            file.truncate(scan.len).map_err(failed("truncate", &path))?;
+        }
+        // Nothing counts before it is durable, and what is read here may only be in the cache.
+        file.sync().map_err(failed("sync", &path))?;
+        log.changed = true;
+        attach(log, segment, file, scan, None);
+        Ok(())
+    }
+}
+
+/// Segments wholly below the log start, which an interrupted deletion left. Not synced: what comes back is removed
+/// again.
+fn remove_below(log: &Log, below: &[Offset]) -> Result<(), LogError> {
+    for base in below {
+        for kind in [Kind::Index, Kind::Log] {
+            let path = kind.path(&log.dir, *base);
+            remove_if_there(log.disk.as_ref(), &path).map_err(failed("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// A segment that has a successor, at `next`. Only its length is looked at.
+fn open_sealed(log: &Log, base: Offset, next: Offset) -> Result<Arc<Segment>, LogError> {
+    let path = Kind::Log.path(&log.dir, base);
+    let len = log.disk.open(&path, Open::Read).and_then(|file| file.len()).map_err(failed("open", &path))?;
+    let segment = Segment::new(log.disk.clone(), &log.dir, base, log.config.index_interval_bytes);
+    segment.publish(len, next);
+    Ok(Arc::new(segment))
+}
+
+/// The epochs up to the last segment: from the newest hint, and from the headers of the segments after it, whose
+/// hints are written anew.
+fn epochs_of_sealed(log: &Log) -> Result<EpochCache, LogError> {
+    let mut unknown = Vec::new();
+    let mut epochs = EpochCache::default();
+    for segment in log.sealed.iter().rev() {
+        if let Some(hint) = segment.hint() {
+            epochs = EpochCache::new(hint.epochs);
+            break;
+        }
+        unknown.push(segment);
+    }
+    for segment in unknown.into_iter().rev() {
+        let rebuilt = segment.rebuild(&mut epochs)?;
+        if let Some(error) = rebuilt.broken {
+            return Err(segment.corrupt(rebuilt.next, error.to_string()));
+        }
+        if rebuilt.next != segment.next() {
+            return Err(segment.corrupt(rebuilt.next, "it ends before its successor begins"));
+        }
+        segment.to_hint(&rebuilt.index, -1, -1, &epochs).write(log.disk.as_ref(), &segment.hint_path());
+    }
+    Ok(epochs)
+}
+
+/// How much of the last segment is believed without a checksum.
+#[derive(Debug, Clone, Copy)]
+struct Trust {
+    recovery_point: Offset,
+    check_crc: bool,
+}
+
+/// What counts of the last segment.
+struct Scan {
+    index: IndexWriter,
+    next: Offset,
+    len: u64,
+}
+
+/// Finds the end of the last segment, and adds its epochs to the log's.
+fn scan_last(
+    log: &mut Log,
+    segment: &Segment,
+    file: &Arc<dyn File>,
+    len: u64,
+    trust: Trust,
+) -> Result<Scan, LogError> {
+    let mut walk = BatchWalk::new(file.clone(), 0, len, LONG_WALK_BYTES);
+    let mut scan =
+        Scan { index: IndexWriter::new(log.config.index_interval_bytes), next: segment.base(), len: 0 };
+    let torn = loop {
+        let (at, header) = match walk.step().map_err(failed("read", segment.path()))? {
+            Step::Batch(at, header) => (at, header),
+            Step::End => break BatchError::Short,
+            Step::Broken(_, error) => break error,
+        };
+        if header.base_offset != scan.next {
+            break BatchError::Inconsistent("its offset does not follow the one before");
+        }
+        let check = trust.check_crc && header.last_offset() >= trust.recovery_point;
+        if check && !walk.check_crc(at, &header).map_err(failed("read", segment.path()))? {
+            break BatchError::Crc;
+        }
+        scan.index.note(at, &header);
+        log.epochs.assign(header.leader_epoch, header.base_offset);
+        scan.next = header.next_offset();
+        scan.len = walk.position();
+    };
+    if scan.next < trust.recovery_point.max(log.start) {
+        return Err(segment.corrupt(scan.next, format!("batches that were durable cannot be read: {torn}")));
+    }
+    Ok(scan)
+}
+
+fn attach(log: &mut Log, segment: Segment, file: Arc<dyn File>, scan: Scan, opened_at: Option<WallTime>) {
+    let segment = Arc::new(segment.with(file.clone(), scan.index.index().clone()));
+    segment.publish(scan.len, scan.next);
+    log.durable_end = scan.next;
+    log.active = Some(Active { segment, file, index: scan.index, len: scan.len, next: scan.next, opened_at });
+}

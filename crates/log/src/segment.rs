@@ -1,0 +1,247 @@
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use forebay_base::{LeaderEpoch, Offset};
+use forebay_records::BatchError;
+
+use crate::disk::{Disk, File, Open};
+use crate::epochs::EpochCache;
+use crate::error::{LogError, failed};
+use crate::index::{Entry, Hint, Index, IndexWriter, Stamp};
+use crate::names::Kind;
+use crate::slice::Slice;
+use crate::walk::{BatchWalk, LONG_WALK_BYTES, SHORT_WALK_BYTES, Step};
+
+/// One segment as readers see it. The last one of a log grows; the others never change.
+///
+/// The file and the index of a sealed segment are opened when first asked for, so that a partition nobody reads
+/// costs neither a descriptor nor memory.
+pub(crate) struct Segment {
+    disk: Arc<dyn Disk>,
+    path: Arc<Path>,
+    base: Offset,
+    interval_bytes: u64,
+    /// Published before `next`: who has seen an offset finds the bytes below it.
+    len: AtomicU64,
+    next: AtomicI64,
+    file: OnceLock<Arc<dyn File>>,
+    index: OnceLock<Arc<Index>>,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({}..{}, {} bytes)", self.base, self.next(), self.len())
+    }
+}
+
+/// What a walk through a whole segment found.
+#[derive(Debug)]
+pub(crate) struct Rebuilt {
+    pub(crate) index: Arc<Index>,
+    pub(crate) next: Offset,
+    /// Why the walk stopped before the end of the file.
+    pub(crate) broken: Option<BatchError>,
+}
+
+impl Segment {
+    /// A segment that nothing of is open yet.
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, base: Offset, interval_bytes: u64) -> Self {
+        let path = Kind::Log.path(dir, base).into();
+        let (len, next) = (AtomicU64::new(0), AtomicI64::new(base.0));
+        Self { disk, path, base, interval_bytes, len, next, file: OnceLock::new(), index: OnceLock::new() }
+    }
+
+    /// The same segment with its file and index at hand.
+    pub(crate) fn with(self, file: Arc<dyn File>, index: Arc<Index>) -> Self {
+        Self { file: file.into(), index: index.into(), ..self }
+    }
+
+    /// The same segment, holding nothing open: sealed.
+    pub(crate) fn lazily(&self) -> Self {
+        let copy = Self {
+            disk: self.disk.clone(),
+            path: self.path.clone(),
+            base: self.base,
+            interval_bytes: self.interval_bytes,
+            len: AtomicU64::new(0),
+            next: AtomicI64::new(0),
+            file: OnceLock::new(),
+            index: OnceLock::new(),
+        };
+        copy.publish(self.len(), self.next());
+        copy
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.base
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Offset after its last batch.
+    pub(crate) fn next(&self) -> Offset {
+        Offset(self.next.load(Ordering::Acquire))
+    }
+
+    /// Length of its whole batches, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Shows readers that there are batches up to `next`, in `len` bytes.
+    pub(crate) fn publish(&self, len: u64, next: Offset) {
+        self.len.store(len, Ordering::Release);
+        self.next.store(next.0, Ordering::Release);
+    }
+
+    fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    pub(crate) fn hint_path(&self) -> std::path::PathBuf {
+        Kind::Index.path(self.dir(), self.base)
+    }
+
+    /// The file, opened for reading if it is not open. A segment that was deleted since the caller took its view is
+    /// below the log start by now.
+    pub(crate) fn file(&self) -> Result<Arc<dyn File>, LogError> {
+        if let Some(file) = self.file.get() {
+            return Ok(file.clone());
+        }
+        match self.disk.open(&self.path, Open::Read) {
+            Ok(file) => Ok(self.file.get_or_init(|| file).clone()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(LogError::OutOfRange { start: self.next(), end: self.next() })
+            }
+            Err(error) => Err(failed("open", &self.path)(error)),
+        }
+    }
+
+    /// The index, from memory, from its hint, or rebuilt.
+    pub(crate) fn index(&self) -> Result<Arc<Index>, LogError> {
+        if let Some(index) = self.index.get() {
+            return Ok(index.clone());
+        }
+        let index = match self.hint() {
+            Some(hint) => Arc::new(hint.to_index()),
+            None => self.rebuild(&mut EpochCache::default())?.index,
+        };
+        Ok(self.index.get_or_init(|| index).clone())
+    }
+
+    /// Its index file, if that is sound and speaks of this very segment.
+    pub(crate) fn hint(&self) -> Option<Hint> {
+        Hint::read(self.disk.as_ref(), &self.hint_path(), self.base, Some(self.next()), self.len())
+    }
+
+    /// The contents of its index file. `epochs` are those of the log up to its end.
+    pub(crate) fn to_hint(&self, index: &Index, opened_at: i64, sealed_at: i64, epochs: &EpochCache) -> Hint {
+        let epochs: Vec<(LeaderEpoch, Offset)> = epochs.entries().to_vec();
+        let (base, next, len) = (self.base, self.next(), self.len());
+        Hint { base, next, len, opened_at, sealed_at, max: Stamp::NONE, entries: Vec::new(), epochs }
+            .with_index(index)
+    }
+
+    /// Walks all headers: a new index, and the epochs that begin here added to `epochs`.
+    pub(crate) fn rebuild(&self, epochs: &mut EpochCache) -> Result<Rebuilt, LogError> {
+        let mut walk = BatchWalk::new(self.file()?, 0, self.len(), LONG_WALK_BYTES);
+        let mut writer = IndexWriter::new(self.interval_bytes);
+        let mut next = self.base;
+        let broken = loop {
+            match walk.step().map_err(failed("read", &self.path))? {
+                Step::Batch(_, header) if header.base_offset < next => {
+                    break Some(BatchError::Inconsistent("its offset goes back"));
+                }
+                Step::Batch(at, header) => {
+                    writer.note(at, &header);
+                    epochs.assign(header.leader_epoch, header.base_offset);
+                    next = header.next_offset();
+                }
+                Step::End => break None,
+                Step::Broken(_, error) => break Some(error),
+            }
+        };
+        Ok(Rebuilt { index: writer.index().clone(), next, broken })
+    }
+
+    pub(crate) fn corrupt(&self, offset: Offset, reason: impl Into<String>) -> LogError {
+        LogError::Corrupt { path: self.path.to_path_buf(), offset, reason: reason.into() }
+    }
+
+    /// A walk from `entry` on, over what is published.
+    pub(crate) fn walk(&self, entry: Option<Entry>) -> Result<Batches<'_>, LogError> {
+        let entry = entry.unwrap_or(Entry::first(self.base));
+        let walk = BatchWalk::new(self.file()?, entry.position, self.len(), SHORT_WALK_BYTES);
+        Ok(Batches { segment: self, walk, next: entry.offset })
+    }
+
+    /// Whole batches from the one that holds `from`, below `upto`, of about `bytes_max` bytes: see
+    /// [`crate::Segments::read`].
+    pub(crate) fn read(&self, from: Offset, upto: Offset, bytes_max: u64) -> Result<Option<Slice>, LogError> {
+        let index = self.index()?;
+        let mut batches = self.walk(index.at_or_below(from))?;
+        let Some((at, first)) = batches.seek(|header| header.last_offset() >= from)? else { return Ok(None) };
+        if first.next_offset() > upto {
+            return Ok(None);
+        }
+        let mut end = at + first.len as u64;
+        let stop = at.saturating_add(bytes_max).min(self.len());
+        if let Some(entry) = index.last_within(upto, stop)
+            && entry.position > end
+        {
+            end = entry.position;
+            batches.walk.seek(end);
+        }
+        // A batch that cannot be read ends the slice; who asks for it is told.
+        while let Step::Batch(at, header) = batches.walk.step().map_err(failed("read", &self.path))? {
+            if header.next_offset() > upto || at + header.len as u64 > stop {
+                break;
+            }
+            end = at + header.len as u64;
+        }
+        Ok(Some(self.slice(first.base_offset, at, end - at)?))
+    }
+
+    pub(crate) fn slice(&self, base: Offset, at: u64, len: u64) -> Result<Slice, LogError> {
+        Ok(Slice { file: self.file()?, path: self.path.clone(), base, at, len })
+    }
+}
+
+/// Goes through a segment's batches; what cannot be read is an error.
+pub(crate) struct Batches<'a> {
+    segment: &'a Segment,
+    walk: BatchWalk,
+    next: Offset,
+}
+
+impl Batches<'_> {
+    /// The next batch and its position; `None` at the end of the segment.
+    pub(crate) fn step(&mut self) -> Result<Option<(u64, forebay_records::BatchHeader)>, LogError> {
+        match self.walk.step().map_err(failed("read", &self.segment.path))? {
+            Step::Batch(at, header) => {
+                self.next = header.next_offset();
+                Ok(Some((at, header)))
+            }
+            Step::End => Ok(None),
+            Step::Broken(_, error) => Err(self.segment.corrupt(self.next, error.to_string())),
+        }
+    }
+
+    /// The next batch for which `wanted`.
+    pub(crate) fn seek(
+        &mut self,
+        wanted: impl Fn(&forebay_records::BatchHeader) -> bool,
+    ) -> Result<Option<(u64, forebay_records::BatchHeader)>, LogError> {
+        while let Some((at, header)) = self.step()? {
+            if wanted(&header) {
+                return Ok(Some((at, header)));
+            }
+        }
+        Ok(None)
+    }
+}

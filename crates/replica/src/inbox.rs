@@ -1,0 +1,145 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use forebay_base::{Doorbell, LeaderEpoch, Offset, PartitionId, limits};
+use tokio::sync::oneshot;
+
+use crate::Refused;
+use crate::event::{Acks, Appended};
+use crate::intake::Batch;
+use crate::partition::{OpenError, Partition, PartitionConfig};
+
+/// Names an open partition to its writer. Drawn once per opening and never used again, so that what is on its way to
+/// a partition that was closed cannot reach its successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot(pub(crate) u64);
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// What a writer is asked or told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Append a batch.
+    Append(Slot, Append),
+    /// Delete the records below an offset; `None`: below the high watermark.
+    DeleteRecords(Slot, Option<Offset>, Reply<Offset>),
+    /// Use new settings.
+    Configure(Slot, PartitionConfig),
+    /// The metadata says that this node leads in this epoch.
+    Lead(Slot, LeaderEpoch),
+    /// Make everything durable and close the log.
+    Close(Slot, Reply<()>),
+    /// Remove the log.
+    Delete(Slot, Reply<()>),
+    /// A sync ended: everything below the offset is durable, or a sentence says why not.
+    Synced(Slot, Offset, Result<(), String>),
+    /// Open a log.
+    Open(Box<Opening>),
+    /// Remove what lies on the disk of a partition that is not open.
+    DeleteStray(PartitionId, Reply<()>),
+    /// Finish: close every log (`true`), or leave them as they are.
+    Stop(bool),
+}
+
+/// A queued append.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) batch: Batch,
+    pub(crate) acks: Acks,
+    pub(crate) reply: Reply<Appended>,
+}
+
+/// A log to be opened.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) id: PartitionId,
+    pub(crate) slot: Slot,
+    pub(crate) config: PartitionConfig,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) clean: bool,
+    pub(crate) reply: oneshot::Sender<Result<Arc<Partition>, OpenError>>,
+}
+
+/// The way into a writer. Appends are bounded ([`limits::WRITER_QUEUE_MAX`]); everything else is bounded by the
+/// partitions there are, and never refused.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    bell: Arc<dyn Doorbell>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: VecDeque<Message>,
+    /// Appends in `messages`, or taken and not stepped yet.
+    appends: usize,
+    closed: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(bell: Arc<dyn Doorbell>) -> Self {
+        Self { state: Mutex::default(), bell }
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<dyn Doorbell> {
+        &self.bell
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an append, or answers it with a refusal.
+    pub(crate) fn append(&self, slot: Slot, append: Append) {
+        let mut state = self.lock();
+        let refused = if state.closed {
+            Refused::NotLeader
+        } else if state.appends >= limits::WRITER_QUEUE_MAX {
+            Refused::Busy
+        } else {
+            state.appends += 1;
+            self.push(state, Message::Append(slot, append));
+            return;
+        };
+        drop(state);
+        let _ = append.reply.send(Err(refused));
+    }
+
+    /// Queues anything else. After the writer has finished it is dropped, which its receiver sees.
+    pub(crate) fn post(&self, message: Message) {
+        let state = self.lock();
+        if !state.closed {
+            self.push(state, message);
+        }
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, message: Message) {
+        // The writer takes all there is, so only the first message needs the bell.
+        let first = state.messages.is_empty();
+        state.messages.push_back(message);
+        drop(state);
+        if first {
+            self.bell.ring();
+        }
+    }
+
+    /// All that is queued.
+    pub(crate) fn take(&self) -> VecDeque<Message> {
+        std::mem::take(&mut self.lock().messages)
+    }
+
+    /// Makes room for `count` appends that were taken earlier.
+    pub(crate) fn release(&self, count: usize) {
+        let mut state = self.lock();
+        state.appends = state.appends.saturating_sub(count);
+    }
+
+    /// Takes nothing more, and drops what is queued.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let messages = std::mem::take(&mut state.messages);
+        drop(state);
+        drop(messages);
+    }
+}

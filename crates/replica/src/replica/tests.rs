@@ -1,0 +1,296 @@
+//! Scenarios in, conversations out: each line is an event and the effects it had.
+
+use forebay_base::ProducerId;
+use forebay_records::NO_PRODUCER;
+
+use super::*;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+struct Scene {
+    replica: Replica,
+    tickets: u64,
+    timestamp_type: TimestampType,
+    talk: String,
+}
+
+impl Scene {
+    fn new(start: i64, end: i64) -> Self {
+        let (start, end, producers) = (Offset(start), Offset(end), Producers::default());
+        let found = Recovered { start, durable: end, end, producers };
+        let replica = Replica::new(Instant(0), LeaderEpoch(3), DAY, found);
+        Self { replica, tickets: 0, timestamp_type: TimestampType::CreateTime, talk: String::new() }
+    }
+
+    fn step(&mut self, name: &str, event: Event) {
+        let mut effects = Vec::new();
+        self.replica.step(Instant(0), event, &mut effects);
+        let effects: Vec<String> = effects.iter().map(|effect| self.tell(effect)).collect();
+        self.talk += &format!("{name}: {}\n", effects.join(", "));
+        assert!(self.replica.positions().hold());
+    }
+
+    fn tell(&self, effect: &Effect) -> String {
+        match effect {
+            Effect::Write { ticket, base, epoch, append_time: None } => {
+                format!("write {} at {base}/{epoch}", ticket.0)
+            }
+            Effect::Write { ticket, base, append_time: Some(at), .. } => {
+                format!("write {} at {base}@{at}", ticket.0)
+            }
+            Effect::Sync => "sync".to_owned(),
+            Effect::AdvanceStart { to } => format!("advance {to}"),
+            Effect::Publish => {
+                let Positions { start, high_watermark, end, .. } = self.replica.positions();
+                format!("publish {start}..{high_watermark}..{end}")
+            }
+            Effect::Answer { ticket, result: Ok(appended) } => {
+                format!("ok {} {}", ticket.0, appended.base_offset)
+            }
+            Effect::Answer { ticket, result: Err(refused) } => format!("no {} {}", ticket.0, name(refused)),
+            Effect::Deleted { ticket, result: Ok(start) } => format!("deleted {} {start}", ticket.0),
+            Effect::Deleted { ticket, result: Err(refused) } => format!("no {} {}", ticket.0, name(refused)),
+            Effect::Fail { reason } => format!("fail {reason}"),
+        }
+    }
+
+    fn append(&mut self, count: i32, acks: Acks) {
+        self.send(NO_PRODUCER.0, -1, count, acks);
+    }
+
+    fn send(&mut self, producer: i64, sequence: i32, count: i32, acks: Acks) {
+        self.tickets += 1;
+        let header = BatchHeader {
+            base_offset: Offset(0),
+            len: 100,
+            leader_epoch: LeaderEpoch(-1),
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: count - 1,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: ProducerId(producer),
+            producer_epoch: 0,
+            base_sequence: sequence,
+            record_count: count,
+        };
+        let event = Event::Append {
+            ticket: Ticket(self.tickets),
+            header,
+            acks,
+            timestamp_type: self.timestamp_type,
+            at: WallTime(50),
+        };
+        self.step(if acks == Acks::All { "append all" } else { "append leader" }, event);
+    }
+
+    fn delete(&mut self, to: Option<i64>) {
+        self.tickets += 1;
+        self.step("delete", Event::DeleteRecords { ticket: Ticket(self.tickets), to: to.map(Offset) });
+    }
+
+    fn synced(&mut self, upto: i64) {
+        self.step("synced", Event::Synced { upto: Offset(upto) });
+    }
+
+    fn said(&self, expected: &str) {
+        let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(self.talk.lines().map(str::trim).collect::<Vec<_>>(), expected, "\n{}", self.talk);
+    }
+}
+
+fn name(refused: &Refused) -> String {
+    let debug = format!("{refused:?}");
+    debug.split([' ', '(', '{']).next().unwrap().to_owned()
+}
+
+#[test]
+fn leader_acks_follow_the_write_and_all_acks_the_sync() {
+    let mut scene = Scene::new(0, 10);
+    scene.append(2, Acks::Leader);
+    scene.append(3, Acks::All);
+    scene.step("written", Event::Written);
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written);
+    scene.synced(15);
+    scene.synced(16);
+    scene.said(
+        "append leader: write 1 at 10/3
+         append all: write 2 at 12/3
+         written: publish 0..10..15, ok 1 10, sync
+         append all: write 3 at 15/3
+         written: publish 0..10..16
+         synced: publish 0..15..16, ok 2 12, sync
+         synced: publish 0..16..16, ok 3 15",
+    );
+}
+
+#[test]
+fn a_failed_write_leaves_nothing_behind() {
+    let mut scene = Scene::new(0, 0);
+    scene.send(7, 0, 2, Acks::All);
+    scene.send(7, 0, 2, Acks::All);
+    scene.step("write failed", Event::WriteFailed { reason: "the disk is full".into() });
+    scene.send(7, 0, 2, Acks::Leader);
+    scene.step("written", Event::Written);
+    scene.said(
+        "append all: write 1 at 0/3
+         append all:
+         write failed: no 1 Storage, no 2 Storage
+         append leader: write 3 at 0/3
+         written: publish 0..0..2, ok 3 0, sync",
+    );
+}
+
+#[test]
+fn a_duplicate_is_answered_with_the_original_and_not_before_it() {
+    let mut scene = Scene::new(0, 0);
+    scene.send(7, 0, 2, Acks::All);
+    scene.step("written", Event::Written);
+    scene.send(7, 0, 2, Acks::All);
+    scene.send(7, 0, 2, Acks::Leader);
+    scene.send(7, 5, 1, Acks::All);
+    scene.synced(2);
+    scene.send(7, 0, 2, Acks::All);
+    scene.said(
+        "append all: write 1 at 0/3
+         written: publish 0..0..2, sync
+         append all:
+         append leader: ok 3 0
+         append all: no 4 OutOfOrderSequence
+         synced: publish 0..2..2, ok 1 0, ok 2 0
+         append all: ok 5 0",
+    );
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written_or_retried() {
+    let mut scene = Scene::new(0, 4);
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written);
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written);
+    scene.step("sync failed", Event::SyncFailed { reason: "it broke".into() });
+    scene.append(1, Acks::Leader);
+    scene.synced(6);
+    scene.step("rolled", Event::RolledDurable { upto: Offset(6) });
+    scene.step("lead", Event::Lead { epoch: LeaderEpoch(4) });
+    scene.append(1, Acks::All);
+    scene.delete(None);
+    scene.said(
+        "append all: write 1 at 4/3
+         written: publish 0..4..5, sync
+         append all: write 2 at 5/3
+         written: publish 0..4..6
+         sync failed: publish 0..4..6, no 1 Storage, no 2 Storage, fail it broke
+         append leader: no 3 Storage
+         synced:
+         rolled:
+         lead: publish 0..4..6
+         append all: no 4 Storage
+         delete: no 5 Storage",
+    );
+}
+
+#[test]
+fn a_new_epoch_sends_waiters_away_and_stamps_what_follows() {
+    let mut scene = Scene::new(0, 0);
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written);
+    scene.step("lead", Event::Lead { epoch: LeaderEpoch(3) });
+    scene.step("lead", Event::Lead { epoch: LeaderEpoch(5) });
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written);
+    scene.synced(1);
+    scene.synced(2);
+    scene.said(
+        "append all: write 1 at 0/3
+         written: publish 0..0..1, sync
+         lead:
+         lead: publish 0..0..1, no 1 NotLeader
+         append all: write 2 at 1/5
+         written: publish 0..0..2
+         synced: publish 0..1..2, sync
+         synced: publish 0..2..2, ok 2 1",
+    );
+}
+
+#[test]
+fn records_are_deleted_up_to_the_high_watermark_only() {
+    let mut scene = Scene::new(2, 10);
+    scene.append(1, Acks::Leader);
+    scene.step("written", Event::Written);
+    scene.delete(Some(11));
+    scene.delete(Some(-2));
+    scene.delete(Some(1));
+    scene.delete(Some(5));
+    scene.delete(None);
+    scene.step("start moved", Event::StartMoved { to: Offset(5) });
+    scene.step("start stuck", Event::StartStuck { reason: "no".into() });
+    scene.step("start moved", Event::StartMoved { to: Offset(4) });
+    scene.said(
+        "append leader: write 1 at 10/3
+         written: publish 2..10..11, ok 1 10, sync
+         delete: no 2 OffsetOutOfRange
+         delete: no 3 OffsetOutOfRange
+         delete: deleted 4 2
+         delete: advance 5
+         delete: advance 10
+         start moved: publish 5..10..11, deleted 5 5
+         start stuck: no 6 Storage
+         start moved:",
+    );
+}
+
+#[test]
+fn log_append_time_is_stamped_and_answered_to_duplicates_too() {
+    let mut scene = Scene::new(0, 0);
+    scene.timestamp_type = TimestampType::LogAppendTime;
+    scene.send(7, 0, 1, Acks::Leader);
+    scene.step("written", Event::Written);
+    let mut effects = Vec::new();
+    let header = BatchHeader { base_offset: Offset(0), ..header_of(7, 0) };
+    let timestamp_type = TimestampType::LogAppendTime;
+    let again =
+        Event::Append { ticket: Ticket(9), header, acks: Acks::Leader, timestamp_type, at: WallTime(999) };
+    scene.replica.step(Instant(0), again, &mut effects);
+    let original = Appended { base_offset: Offset(0), log_append_time: Some(50), log_start: Offset(0) };
+    assert_eq!(effects, [Effect::Answer { ticket: Ticket(9), result: Ok(original) }]);
+    scene.said(
+        "append leader: write 1 at 0@50
+         written: publish 0..0..1, ok 1 0, sync",
+    );
+}
+
+fn header_of(producer: i64, sequence: i32) -> BatchHeader {
+    let batch = forebay_records::BatchBuilder::new().producer(ProducerId(producer), 0, sequence);
+    BatchHeader::parse(&batch.record(0, None, None).build().unwrap()).unwrap()
+}
+
+#[test]
+fn stopping_answers_everybody_and_a_roll_commits() {
+    let mut scene = Scene::new(0, 0);
+    assert_eq!(scene.replica.next_timeout(), None);
+    scene.send(7, 0, 1, Acks::All);
+    scene.step("written", Event::Written);
+    assert!(scene.replica.next_timeout().is_some());
+    scene.step("rolled", Event::RolledDurable { upto: Offset(1) });
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written);
+    scene.delete(None);
+    scene.step("stop", Event::Stop);
+    scene.append(1, Acks::All);
+    scene.step("timeout", Event::Timeout { at: WallTime(i64::MAX) });
+    assert_eq!(scene.replica.next_timeout(), None);
+    scene.said(
+        "append all: write 1 at 0/3
+         written: publish 0..0..1, sync
+         rolled: publish 0..1..1, ok 1 0
+         append all: write 2 at 1/3
+         written: publish 0..1..2
+         delete: advance 1
+         stop: publish 0..1..2, no 2 NotLeader, no 3 NotLeader
+         append all: no 4 NotLeader
+         timeout:",
+    );
+}

@@ -1,0 +1,469 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use forebay_base::{Clock, LeaderEpoch, Offset};
+use forebay_log::{Disk, Log, LogError, Stamped, SyncJob, SyncPool};
+use forebay_records::{BatchHeader, HEADER_LEN, stamp, stamp_log_append_time};
+
+use crate::Refused;
+use crate::event::{Appended, Effect, Event, Ticket};
+use crate::inbox::{Append, Inbox, Message, Opening, Reply, Slot};
+use crate::partition::{OpenError, Partition, PartitionConfig};
+use crate::producers::Producers;
+use crate::replica::{Recovered, Replica};
+use crate::view::View;
+
+/// Bytes gathered into one write. Beyond this nothing is won, and others wait.
+const GATHER_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What a writer's partitions share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pool: Arc<SyncPool>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) partitions_path: PathBuf,
+}
+
+/// A partition on its writer: the core, the log it decides about, and those who wait for an answer.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    partition: Arc<Partition>,
+    slot: Slot,
+    site: Arc<Site>,
+    config: PartitionConfig,
+    core: Replica,
+    log: Log,
+    /// Appends not stepped yet.
+    queue: VecDeque<Append>,
+    tickets: u64,
+    appends: BTreeMap<Ticket, (Bytes, Reply<Appended>)>,
+    deletions: BTreeMap<Ticket, Reply<Offset>>,
+    /// Batches stamped and not written yet.
+    stamped: Vec<Stamped>,
+    /// Who waits for it to close; nobody: it stays open.
+    closing: Vec<Reply<()>>,
+    /// The log has refused something since the last write, and the operator was told.
+    troubled: bool,
+    /// Start and durable end as of the last checkpoint.
+    checkpointed: (Offset, Offset),
+}
+
+/// May a gathered write go to the active segment?
+enum Room {
+    Ready,
+    /// After the sync in flight, which the next roll must not race.
+    Later,
+    Refused(String),
+}
+
+impl Tenant {
+    /// Opens and recovers a log, and the producers' state with it.
+    pub(crate) fn open(site: &Arc<Site>, opening: &Opening) -> Result<Self, OpenError> {
+        let Opening { id, slot, config, epoch, clean, .. } = opening;
+        let dir = site.partitions_path.join(id.to_string());
+        let log = Log::open(Arc::clone(&site.disk), &dir, config.log.clone(), *clean)?;
+        let producers = recover_producers(&log, site.clock.as_ref())?;
+        let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
+        let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, found);
+        let view = view(&core, &log);
+        let partition = Arc::new(Partition::new(*id, *slot, Arc::clone(&site.inbox), view));
+        let checkpointed = (log.start(), log.durable_end());
+        Ok(Self {
+            partition,
+            slot: *slot,
+            site: Arc::clone(site),
+            config: config.clone(),
+            core,
+            log,
+            queue: VecDeque::new(),
+            tickets: 0,
+            appends: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+            stamped: Vec::new(),
+            closing: Vec::new(),
+            troubled: false,
+            checkpointed,
+        })
+    }
+
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+
+    pub(crate) fn config(&self) -> &PartitionConfig {
+        &self.config
+    }
+
+    /// Takes an append in; [`Tenant::serve`] does it.
+    pub(crate) fn enqueue(&mut self, append: Append) {
+        let (bytes, bytes_max) = (append.batch.bytes.len() as u64, self.config.log.segment_bytes_max);
+        let refused = if !self.closing.is_empty() {
+            Refused::NotLeader
+        } else if bytes > bytes_max {
+            Refused::LargerThanSegment { bytes, bytes_max }
+        } else {
+            self.queue.push_back(append);
+            return;
+        };
+        self.site.inbox.release(1);
+        let _ = append.reply.send(Err(refused));
+    }
+
+    /// Writes what is queued, as much as possible at once. Stops early if a roll must wait for a sync, whose end
+    /// calls it again.
+    pub(crate) fn serve(&mut self) {
+        while !self.queue.is_empty() {
+            let (count, bytes) = self.gather();
+            let room = self.make_room(bytes);
+            if matches!(room, Room::Later) {
+                return;
+            }
+            self.site.inbox.release(count);
+            for append in self.queue.drain(..count).collect::<Vec<_>>() {
+                let ticket = self.ticket();
+                let Append { batch, acks, reply } = append;
+                self.appends.insert(ticket, (batch.bytes, reply));
+                let (header, timestamp_type, at) =
+                    (batch.header, batch.timestamp_type, self.site.clock.wall());
+                self.step(Event::Append { ticket, header, acks, timestamp_type, at });
+            }
+            self.write(room);
+        }
+    }
+
+    /// How many of the queued appends make one write, and their bytes: at least one.
+    fn gather(&self) -> (usize, u64) {
+        let bytes_max = GATHER_BYTES_MAX.min(self.config.log.segment_bytes_max);
+        let (mut count, mut bytes) = (0, 0);
+        for append in &self.queue {
+            let len = append.batch.bytes.len() as u64;
+            if count > 0 && bytes + len > bytes_max {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + len);
+        }
+        (count, bytes)
+    }
+
+    /// Rolls the log if `bytes` more want a new segment.
+    fn make_room(&mut self, bytes: u64) -> Room {
+        if self.core.failure().is_some() || !self.log.wants_roll(bytes, self.site.clock.wall()) {
+            return Room::Ready;
+        }
+        // A roll syncs the same file. Of two syncs at once only one is told of an error, and the other's success
+        // would be believed.
+        if self.core.is_syncing() {
+            return Room::Later;
+        }
+        match self.roll() {
+            Ok(()) => Room::Ready,
+            Err(reason) => Room::Refused(reason),
+        }
+    }
+
+    fn roll(&mut self) -> Result<(), String> {
+        let rolled = self.log.roll(&self.core.producers().encode(), self.site.clock.wall());
+        match rolled {
+            Ok(()) => {
+                self.step(Event::RolledDurable { upto: self.log.durable_end() });
+                Ok(())
+            }
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    fn write(&mut self, room: Room) {
+        let batches = std::mem::take(&mut self.stamped);
+        if batches.is_empty() {
+            return;
+        }
+        if let Room::Refused(reason) = room {
+            self.step(Event::WriteFailed { reason });
+            return;
+        }
+        match self.log.append(&batches, self.site.clock.wall()) {
+            Ok(()) => {
+                self.troubled = false;
+                self.step(Event::Written);
+            }
+            Err(error) => {
+                self.step(Event::WriteFailed { reason: error.to_string() });
+                self.fault(&error);
+            }
+        }
+    }
+
+    /// A log operation failed: a poisoned log fails the replica, anything else may be tried again.
+    fn fault(&mut self, error: &LogError) -> String {
+        let reason = error.to_string();
+        if is_storage_fault(error) {
+            self.step(Event::SyncFailed { reason: reason.clone() });
+        } else if !self.troubled {
+            // Said once, not with every batch that comes while the disk is full.
+            self.troubled = true;
+            tracing::warn!(partition = %self.partition.id(), %reason, "the log refused an operation");
+        }
+        reason
+    }
+
+    /// A sync that this partition asked for has ended.
+    pub(crate) fn synced(&mut self, upto: Offset, result: Result<(), String>) {
+        match result {
+            Ok(()) => {
+                self.log.synced(upto);
+                self.step(Event::Synced { upto });
+            }
+            Err(reason) => self.step(Event::SyncFailed { reason }),
+        }
+    }
+
+    pub(crate) fn delete_records(&mut self, to: Option<Offset>, reply: Reply<Offset>) {
+        let ticket = self.ticket();
+        self.deletions.insert(ticket, reply);
+        self.step(Event::DeleteRecords { ticket, to });
+    }
+
+    pub(crate) fn lead(&mut self, epoch: LeaderEpoch) {
+        self.step(Event::Lead { epoch });
+    }
+
+    pub(crate) fn configure(&mut self, config: PartitionConfig) {
+        self.log.configure(config.log.clone());
+        self.step(Event::Configure { producer_expiry: config.producer_expiry });
+        self.config = config;
+    }
+
+    /// Retention, and what else time brings.
+    pub(crate) fn tend(&mut self) {
+        if self.core.failure().is_some() {
+            return;
+        }
+        let (now, wall) = (self.site.clock.now(), self.site.clock.wall());
+        if self.core.next_timeout().is_some_and(|due| due <= now) {
+            self.step(Event::Timeout { at: wall });
+        }
+        if self.log.wants_roll(0, wall) && !self.core.is_syncing() && self.roll().is_err() {
+            return;
+        }
+        match self.log.retain(wall, self.core.positions().high_watermark) {
+            Ok(Some(to)) => self.step(Event::StartMoved { to }),
+            Ok(None) => {}
+            Err(error) => {
+                self.fault(&error);
+            }
+        }
+    }
+
+    /// Persists where the log starts and how far it is durable, if that changed.
+    pub(crate) fn checkpoint(&mut self) {
+        let now = (self.log.start(), self.log.durable_end());
+        if self.core.failure().is_some() || now == self.checkpointed {
+            return;
+        }
+        match self.log.checkpoint() {
+            Ok(()) => self.checkpointed = now,
+            Err(error) => {
+                self.fault(&error);
+            }
+        }
+    }
+
+    /// True if the last checkpoint is out of date.
+    pub(crate) fn is_dirty(&self) -> bool {
+        (self.log.start(), self.log.durable_end()) != self.checkpointed
+    }
+
+    /// Takes no more appends; [`Tenant::is_quiet`] says when to finish.
+    pub(crate) fn begin_close(&mut self, reply: Reply<()>) {
+        self.closing.push(reply);
+    }
+
+    /// True if it wants to close and nothing is in work.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.closing.is_empty() && self.queue.is_empty() && !self.core.is_syncing()
+    }
+
+    /// Closes the log; true if it is sound on the disk.
+    pub(crate) fn finish(mut self) -> bool {
+        let failure = self.core.failure().map(ToString::to_string);
+        self.step(Event::Stop);
+        let closed = match failure {
+            Some(reason) => Err(reason),
+            None => self.log.close(&self.core.producers().encode()).map_err(|error| error.to_string()),
+        };
+        if let Err(reason) = &closed {
+            tracing::error!(partition = %self.partition.id(), %reason, "the log was not closed cleanly");
+        }
+        let sound = closed.is_ok();
+        for reply in self.closing.drain(..) {
+            let _ = reply.send(closed.clone().map_err(Refused::Storage));
+        }
+        self.partition.wake();
+        sound
+    }
+
+    /// Removes the log from the disk.
+    pub(crate) fn delete(mut self) -> Result<(), Refused> {
+        self.step(Event::Stop);
+        self.refuse_queued(&Refused::NotLeader);
+        self.partition.wake();
+        self.log.delete().map_err(|error| Refused::Storage(error.to_string()))
+    }
+
+    /// Gives up after a panic: everybody who waits is told, readers keep the last view.
+    pub(crate) fn break_down(mut self, reason: &Arc<str>) -> Arc<Partition> {
+        let refused = Refused::Storage(reason.to_string());
+        self.refuse_queued(&refused);
+        for (_, reply) in std::mem::take(&mut self.appends).into_values() {
+            let _ = reply.send(Err(refused.clone()));
+        }
+        for reply in std::mem::take(&mut self.deletions).into_values() {
+            let _ = reply.send(Err(refused.clone()));
+        }
+        for reply in self.closing.drain(..) {
+            let _ = reply.send(Err(refused.clone()));
+        }
+        self.partition.publish_failure(reason);
+        self.partition
+    }
+
+    fn refuse_queued(&mut self, refused: &Refused) {
+        self.site.inbox.release(self.queue.len());
+        for append in self.queue.drain(..) {
+            let _ = append.reply.send(Err(refused.clone()));
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Steps the core and does what it wants, until it wants nothing more.
+    fn step(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let mut effects = Vec::new();
+            self.core.step(self.site.clock.now(), event, &mut effects);
+            assert!(self.core.positions().hold(), "positions out of order: {:?}", self.core.positions());
+            for effect in effects {
+                self.act(effect, &mut events);
+            }
+        }
+    }
+
+    /// Does one effect. What reports on it at once is added to `events`.
+    fn act(&mut self, effect: Effect, events: &mut VecDeque<Event>) {
+        match effect {
+            Effect::Write { ticket, base, epoch, append_time } => {
+                self.stamp(ticket, base, epoch, append_time)
+            }
+            Effect::Sync => self.sync(),
+            Effect::AdvanceStart { to } => match self.log.advance_start(to) {
+                Ok(()) => events.push_back(Event::StartMoved { to }),
+                Err(error) => {
+                    let reason = error.to_string();
+                    events.push_back(Event::StartStuck { reason: reason.clone() });
+                    events.extend(is_storage_fault(&error).then_some(Event::SyncFailed { reason }));
+                }
+            },
+            Effect::Publish => self.partition.publish(view(&self.core, &self.log)),
+            Effect::Answer { ticket, result } => {
+                if let Some((_, reply)) = self.appends.remove(&ticket) {
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::Deleted { ticket, result } => {
+                if let Some(reply) = self.deletions.remove(&ticket) {
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::Fail { reason } => {
+                self.log.poison(&reason);
+                tracing::error!(
+                    partition = %self.partition.id(), %reason,
+                    "storage fault: the partition takes no writes until it is opened again; reads go on"
+                );
+            }
+        }
+    }
+
+    fn stamp(&mut self, ticket: Ticket, base: Offset, epoch: LeaderEpoch, append_time: Option<i64>) {
+        let stamped = self.appends.get_mut(&ticket).and_then(|(bytes, _)| {
+            // From here on the log has the bytes; who waits for a commit must not hold them.
+            let batch = std::mem::take(bytes);
+            let mut header: [u8; HEADER_LEN] = *batch.first_chunk()?;
+            let rest = batch.slice(HEADER_LEN..);
+            stamp(&mut header, base, epoch);
+            if let Some(timestamp) = append_time {
+                stamp_log_append_time(&mut header, &rest, timestamp);
+            }
+            let info = BatchHeader::parse(&header).ok()?;
+            Some(Stamped { header, rest, info })
+        });
+        match stamped {
+            Some(stamped) => self.stamped.push(stamped),
+            None => panic!("a batch that passed the intake has no header"),
+        }
+    }
+
+    fn sync(&self) {
+        let Some(target) = self.log.unsynced() else {
+            // Nothing to wait for: the log is durable already.
+            self.site.inbox.post(Message::Synced(self.slot, self.log.durable_end(), Ok(())));
+            return;
+        };
+        let (inbox, slot, upto) = (Arc::clone(&self.site.inbox), self.slot, target.upto);
+        let done = move |outcome: io::Result<()>| {
+            let outcome = outcome.map_err(|error| format!("the volume failed to sync: {error}"));
+            inbox.post(Message::Synced(slot, upto, outcome));
+        };
+        self.site.pool.submit(SyncJob { file: target.file, done: Box::new(done) });
+    }
+}
+
+/// True if what is on the disk is not known any more.
+fn is_storage_fault(error: &LogError) -> bool {
+    matches!(error, LogError::Poisoned { .. })
+}
+
+fn view(core: &Replica, log: &Log) -> View {
+    let positions = core.positions();
+    let mut epochs = log.epochs().clone();
+    // A leader's epoch begins when it begins to lead, not with its first batch.
+    epochs.assign(core.epoch(), positions.end);
+    View {
+        start: positions.start,
+        end: positions.end,
+        high_watermark: positions.high_watermark,
+        stable: positions.stable,
+        leader_epoch: core.epoch(),
+        segments: log.segments(),
+        epochs,
+        size_bytes: log.size_bytes(),
+        failed: core.failure().cloned(),
+    }
+}
+
+/// The producers' state at the end of the log: the newest snapshot, and the batches after it. A snapshot that is
+/// missing or bad costs reading all headers (rule R10).
+fn recover_producers(log: &Log, clock: &dyn Clock) -> Result<Producers, LogError> {
+    let snapshot = log.producer_snapshot().and_then(|(at, bytes)| match Producers::decode(bytes) {
+        Ok(producers) => Some((at, producers)),
+        Err(error) => {
+            tracing::warn!(%error, "rebuilding the producers' state from the log");
+            None
+        }
+    });
+    let (from, mut producers) = snapshot.unwrap_or_else(|| (log.start(), Producers::default()));
+    let now = clock.wall();
+    for header in log.headers(from) {
+        producers.recover(&header?, now);
+    }
+    Ok(producers)
+}

@@ -1,0 +1,307 @@
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use forebay_base::{Offset, PartitionId, Turn, Worker};
+use forebay_log::remove_partition;
+use tokio::sync::oneshot;
+
+use crate::Refused;
+use crate::alarms::{Alarms, Chore};
+use crate::inbox::{Message, Opening, Reply, Slot};
+use crate::partition::{OpenError, Partition};
+use crate::tenant::{Site, Tenant};
+
+/// How long a recovery point may lag behind. It bounds what a start after a crash checks, not what survives.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+
+/// Chores done per turn, so that appends never wait for a whole round of them.
+const CHORES_PER_TURN: usize = 4;
+
+/// A partition's place on its writer.
+enum Seat {
+    Running(Box<Tenant>),
+    /// It broke an invariant: isolated, its reads go on.
+    Broken(Arc<Partition>, Arc<str>),
+}
+
+/// A sync that has ended.
+struct Ended {
+    slot: Slot,
+    upto: Offset,
+    result: Result<(), String>,
+}
+
+/// One writer: owns the partitions bound to it, each with its log, and is the only one who writes them.
+///
+/// A turn: take all messages; gather the appends of each partition into one write; then take in the syncs that have
+/// ended, so that the next ones cover what was just written; then a few chores.
+pub(crate) struct Writer {
+    site: Arc<Site>,
+    seats: BTreeMap<Slot, Seat>,
+    ids: HashMap<PartitionId, Slot>,
+    /// Partitions with queued appends.
+    touched: BTreeSet<Slot>,
+    alarms: Alarms,
+    stopping: bool,
+    /// True while every log that was closed was closed soundly.
+    sound: bool,
+    outcome: Arc<OnceLock<bool>>,
+}
+
+impl Writer {
+    /// A writer without partitions. `outcome` is set when it is done: true if all its logs are sound on the disk.
+    pub(crate) fn new(site: Arc<Site>, outcome: Arc<OnceLock<bool>>) -> Self {
+        Self {
+            site,
+            seats: BTreeMap::new(),
+            ids: HashMap::new(),
+            touched: BTreeSet::new(),
+            alarms: Alarms::default(),
+            stopping: false,
+            sound: true,
+            outcome,
+        }
+    }
+
+    fn receive(&mut self, message: Message, synced: &mut Vec<Ended>) {
+        match message {
+            Message::Append(slot, append) => match self.seats.get_mut(&slot) {
+                Some(Seat::Running(tenant)) => {
+                    tenant.enqueue(append);
+                    self.touched.insert(slot);
+                }
+                absent => {
+                    let refused = refusal(absent.as_deref());
+                    self.site.inbox.release(1);
+                    let _ = append.reply.send(Err(refused));
+                }
+            },
+            Message::Synced(slot, upto, result) => synced.push(Ended { slot, upto, result }),
+            Message::DeleteRecords(slot, to, reply) => {
+                self.ask(slot, reply, |tenant, reply| tenant.delete_records(to, reply));
+            }
+            Message::Configure(slot, config) => {
+                self.with(slot, |tenant| tenant.configure(config));
+                self.schedule(slot, Chore::Tend);
+            }
+            Message::Lead(slot, epoch) => self.with(slot, |tenant| tenant.lead(epoch)),
+            Message::Close(slot, reply) => {
+                self.ask(slot, reply, Tenant::begin_close);
+                self.settle(slot);
+            }
+            Message::Delete(slot, reply) => self.delete(slot, reply),
+            Message::Open(opening) => self.open(*opening),
+            Message::DeleteStray(id, reply) => {
+                let _ = reply.send(self.delete_stray(id));
+            }
+            Message::Stop(clean) => self.stop(clean),
+        }
+    }
+
+    /// Runs `work` on a partition, after what is queued for it. A panic isolates that partition.
+    fn with(&mut self, slot: Slot, work: impl FnOnce(&mut Tenant)) {
+        let Some(Seat::Running(tenant)) = self.seats.get_mut(&slot) else { return };
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            tenant.serve();
+            work(tenant);
+        }));
+        if let Err(panic) = worked {
+            self.isolate(slot, panic.as_ref());
+        }
+    }
+
+    /// As [`Writer::with`], for work that has somebody to answer.
+    fn ask<T>(&mut self, slot: Slot, reply: Reply<T>, work: impl FnOnce(&mut Tenant, Reply<T>)) {
+        match self.seats.get(&slot) {
+            Some(Seat::Running(_)) => self.with(slot, |tenant| work(tenant, reply)),
+            absent => {
+                let _ = reply.send(Err(refusal(absent)));
+            }
+        }
+    }
+
+    fn isolate(&mut self, slot: Slot, panic: &(dyn Any + Send)) {
+        let Some(Seat::Running(tenant)) = self.seats.remove(&slot) else { return };
+        let reason: Arc<str> = format!("an internal fault stopped the partition: {}", sentence(panic)).into();
+        tracing::error!(partition = %tenant.partition().id(), %reason, "isolated; reads go on");
+        self.sound = false;
+        let partition = tenant.break_down(&reason);
+        self.seats.insert(slot, Seat::Broken(partition, reason));
+    }
+
+    /// Finishes a partition that wants to close and has nothing in work.
+    fn settle(&mut self, slot: Slot) {
+        let Some(Seat::Running(tenant)) = self.seats.get(&slot) else { return };
+        if !tenant.is_quiet() {
+            return;
+        }
+        if let Some(tenant) = self.vacate(slot) {
+            let closed = catch_unwind(AssertUnwindSafe(|| tenant.finish()));
+            self.sound &= closed.unwrap_or(false);
+        }
+    }
+
+    /// Takes a running partition off the writer.
+    fn vacate(&mut self, slot: Slot) -> Option<Tenant> {
+        match self.seats.remove(&slot)? {
+            Seat::Running(tenant) => {
+                self.ids.remove(&tenant.partition().id());
+                self.touched.remove(&slot);
+                self.alarms.cancel(slot);
+                Some(*tenant)
+            }
+            broken @ Seat::Broken(..) => {
+                self.seats.insert(slot, broken);
+                None
+            }
+        }
+    }
+
+    fn open(&mut self, opening: Opening) {
+        let (id, slot) = (opening.id, opening.slot);
+        if self.stopping {
+            // Who asked sees that the reply is gone.
+            return;
+        }
+        if let Some(known) = self.ids.get(&id).copied() {
+            if matches!(self.seats.get(&known), Some(Seat::Running(_))) {
+                let _ = opening.reply.send(Err(OpenError::AlreadyOpen));
+                return;
+            }
+            self.seats.remove(&known);
+        }
+        let opened = catch_unwind(AssertUnwindSafe(|| Tenant::open(&self.site, &opening)))
+            .unwrap_or_else(|panic| Err(OpenError::Panicked(sentence(panic.as_ref()))));
+        let answer = opened.map(|tenant| {
+            let partition = Arc::clone(tenant.partition());
+            self.seats.insert(slot, Seat::Running(Box::new(tenant)));
+            self.ids.insert(id, slot);
+            self.schedule(slot, Chore::Tend);
+            partition
+        });
+        let _ = opening.reply.send(answer);
+    }
+
+    fn delete(&mut self, slot: Slot, reply: Reply<()>) {
+        let answer = match self.seats.get(&slot) {
+            Some(Seat::Running(_)) => match self.vacate(slot) {
+                Some(tenant) => catch_unwind(AssertUnwindSafe(|| tenant.delete()))
+                    .unwrap_or_else(|panic| Err(Refused::Storage(sentence(panic.as_ref())))),
+                None => Err(Refused::NotLeader),
+            },
+            Some(Seat::Broken(partition, _)) => {
+                let id = partition.id();
+                self.delete_stray(id)
+            }
+            None => Err(Refused::NotLeader),
+        };
+        let _ = reply.send(answer);
+    }
+
+    fn delete_stray(&mut self, id: PartitionId) -> Result<(), Refused> {
+        if let Some(slot) = self.ids.get(&id).copied() {
+            if matches!(self.seats.get(&slot), Some(Seat::Running(_))) {
+                return Err(Refused::Storage("the partition is open".to_owned()));
+            }
+            self.seats.remove(&slot);
+            self.ids.remove(&id);
+        }
+        let dir = self.site.partitions_path.join(id.to_string());
+        remove_partition(self.site.disk.as_ref(), &dir).map_err(|error| Refused::Storage(error.to_string()))
+    }
+
+    fn stop(&mut self, clean: bool) {
+        self.stopping = true;
+        let slots: Vec<Slot> = self.seats.keys().copied().collect();
+        if !clean {
+            self.sound = false;
+            self.seats.clear();
+        }
+        for slot in slots {
+            let (reply, _) = oneshot::channel();
+            self.ask(slot, reply, Tenant::begin_close);
+            self.settle(slot);
+        }
+        self.seats.retain(|_, seat| matches!(seat, Seat::Running(_)));
+    }
+
+    /// Sets the next alarm of a partition, in place of one that is set.
+    fn schedule(&mut self, slot: Slot, chore: Chore) {
+        let Some(Seat::Running(tenant)) = self.seats.get(&slot) else { return };
+        let every = match chore {
+            Chore::Tend => tenant.config().retention_check,
+            Chore::Checkpoint => CHECKPOINT_EVERY,
+        };
+        self.alarms.set(self.site.clock.now() + every, slot, chore);
+    }
+
+    fn arm_checkpoint(&mut self, slot: Slot) {
+        if let Some(Seat::Running(tenant)) = self.seats.get(&slot)
+            && tenant.is_dirty()
+            && !self.alarms.is_set(slot, Chore::Checkpoint)
+        {
+            self.schedule(slot, Chore::Checkpoint);
+        }
+    }
+
+    /// Does some of the chores that are due; true if there are more.
+    fn chores(&mut self) -> bool {
+        let now = self.site.clock.now();
+        for _ in 0..CHORES_PER_TURN {
+            let Some((slot, chore)) = self.alarms.take_due(now) else { return false };
+            match chore {
+                Chore::Tend => {
+                    self.with(slot, Tenant::tend);
+                    self.schedule(slot, Chore::Tend);
+                }
+                Chore::Checkpoint => self.with(slot, Tenant::checkpoint),
+            }
+            self.arm_checkpoint(slot);
+        }
+        self.alarms.next().is_some_and(|due| due <= now)
+    }
+}
+
+/// Why a partition that is not running takes nothing.
+fn refusal(absent: Option<&Seat>) -> Refused {
+    match absent {
+        Some(Seat::Broken(_, reason)) => Refused::Storage(reason.to_string()),
+        Some(Seat::Running(_)) | None => Refused::NotLeader,
+    }
+}
+
+fn sentence(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+impl Worker for Writer {
+    fn turn(&mut self) -> Turn {
+        let mut synced = Vec::new();
+        for message in self.site.inbox.take() {
+            self.receive(message, &mut synced);
+        }
+        for slot in std::mem::take(&mut self.touched) {
+            self.with(slot, |_| {});
+        }
+        for Ended { slot, upto, result } in synced {
+            self.with(slot, |tenant| {
+                tenant.synced(upto, result);
+                tenant.serve();
+            });
+            self.settle(slot);
+            self.arm_checkpoint(slot);
+        }
+        let more = self.chores();
+        if self.stopping && self.seats.is_empty() {
+            self.site.inbox.close();
+            let _ = self.outcome.set(self.sound);
+            return Turn::Done;
+        }
+        if more { Turn::More } else { Turn::Wait(self.alarms.next()) }
+    }
+}

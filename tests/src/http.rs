@@ -1,0 +1,16 @@
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// `GET path` from `address`: the status and the body.
+pub fn get(address: &str, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let odd = || io::Error::new(io::ErrorKind::InvalidData, format!("not an HTTP answer: {answer:.80}"));
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(odd)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(odd)?;
+    Ok((status, body.to_owned()))
+}

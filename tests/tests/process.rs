@@ -1,0 +1,137 @@
+//! The process: start, stop, exit codes, the lock on its directory, the HTTP door.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "tests stand outside the product: they panic, read clocks and print"
+)]
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use forebay_base::Id128;
+use forebay_client::BatchBuilder;
+use forebay_tests::requests::{fetch, list_offsets, metadata, produce};
+use forebay_tests::{Server, get};
+
+fn batch(value: &[u8]) -> Bytes {
+    BatchBuilder::new().record(1_000, None, Some(value)).build().unwrap()
+}
+
+#[test]
+fn it_stops_cleanly_and_finds_everything_again() {
+    let mut server = Server::start();
+    let mut conn = server.conn();
+    conn.call(9, &metadata("t"));
+    for _ in 0..3 {
+        assert_eq!(conn.call(9, &produce("t", 0, batch(b"kept"))).responses[0].partition_responses[0].error_code, 0);
+    }
+    // A connection that does nothing does not hold the stop up.
+    let _idle = server.conn();
+    let began = Instant::now();
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "stopped after {:?}", began.elapsed());
+    server.spawn();
+    server.wait_ready();
+    let mut conn = server.conn();
+    assert_eq!(conn.call(4, &list_offsets("t", 0, -1)).topics[0].partitions[0].offset, 3);
+    let part = conn.call(4, &fetch("t", Id128::ZERO, 0, 0)).responses.remove(0).partitions.remove(0);
+    assert!(part.records.unwrap().read().unwrap().ends_with(b"kept\0"));
+}
+
+#[test]
+fn a_directory_belongs_to_one_server() {
+    let server = Server::start();
+    let mut other = server.command();
+    other.args(["--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+    // The addresses of the first are taken too; the lock must be what it trips over, so it comes first.
+    let output = other.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success());
+    assert!(said.contains(&format!("in use by pid {}", server.pid())), "{said}");
+}
+
+#[test]
+fn a_newer_directory_is_refused_untouched() {
+    let mut server = Server::start();
+    assert_eq!(server.stop().code(), Some(0));
+    let path = server.data().join("identity");
+    let mut identity = std::fs::read(&path).unwrap();
+    // Magic, version, ..., checksum of everything before it (docs/formats.md).
+    let body = identity.len() - 4;
+    identity[4..6].copy_from_slice(&999u16.to_be_bytes());
+    let crc = forebay_base::crc32c(&identity[..body]);
+    identity[body..].copy_from_slice(&crc.to_be_bytes());
+    std::fs::write(&path, &identity).unwrap();
+    let output = server.command().output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success());
+    assert!(said.contains("newer"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), identity);
+}
+
+#[test]
+fn a_free_port_is_printed() {
+    let server = Server::prepare(&[]);
+    let log = std::fs::File::create(server.home().join("own.log")).unwrap();
+    let mut command = server.command();
+    command.args(["--kafka-listen", "127.0.0.1:0"]).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut child = command.spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut connected = false;
+    while !connected && Instant::now() < until {
+        let said = std::fs::read_to_string(server.home().join("own.log")).unwrap();
+        let ports = said.split("127.0.0.1:").skip(1).filter_map(|rest| {
+            rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u16>().ok()
+        });
+        connected = ports.filter(|port| *port != 0).any(|port| {
+            let address = format!("127.0.0.1:{port}");
+            std::net::TcpStream::connect(&address).is_ok() && address != server.http() && address != server.kafka()
+        });
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(connected, "the port that was picked stands in the log");
+}
+
+#[test]
+fn the_http_door_tells_how_it_is() {
+    let server = Server::start();
+    let mut conn = server.conn();
+    conn.call(9, &metadata("seen"));
+    conn.call(9, &produce("seen", 0, batch(b"v")));
+    assert_eq!(get(server.http(), "/healthz").unwrap().0, 200);
+    assert_eq!(get(server.http(), "/readyz").unwrap().0, 200);
+    let (status, metrics) = get(server.http(), "/metrics").unwrap();
+    assert_eq!(status, 200);
+    assert!(metrics.lines().any(|line| line.starts_with("# TYPE ")), "{metrics}");
+    for (path, word) in [
+        ("/v1/cluster", "cluster"),
+        ("/v1/topics", "seen"),
+        ("/v1/topics/seen", "seen"),
+        ("/v1/partitions", "online"),
+        ("/v1/volumes", "total"),
+    ] {
+        let (status, body) = get(server.http(), path).unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}"));
+        assert!(json.to_string().to_lowercase().contains(word), "{path}: {body}");
+    }
+    assert_eq!(get(server.http(), "/v1/topics/none").unwrap().0, 404);
+    assert_eq!(get(server.http(), "/nothing").unwrap().0, 404);
+}
+
+#[test]
+fn a_configuration_is_printed_and_read_back() {
+    let server = Server::prepare(&[("num.partitions", "7")]);
+    let output = server.command().arg("--print-config").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(printed.lines().any(|line| line == "num.partitions=7"), "{printed}");
+    let wrong = Server::prepare(&[("num.partition", "7")]);
+    let output = wrong.command().output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains("num.partition") && said.contains("num.partitions"), "it says what was meant: {said}");
+}
