@@ -24,7 +24,7 @@ LIMITS = {
     "aiokafka-idempotent": {},
     "kafkajs": {"null_headers": False, "scattered_headers": False},
     "java": {},
-    "forebay": {"timestamps": False, "empty": False, "binary": False, "zeros": False},
+    "forebay": {"timestamps": False, "empty": False, "binary": False, "zeros": False, "null_headers": False},
 }
 # One codec is enough where only the kind of producer differs.
 ONE_CODEC = {"confluent-idempotent": "zstd", "aiokafka-idempotent": "gzip"}

@@ -84,7 +84,8 @@ impl Conn {
 
 /// A whole request frame, its length included.
 pub(crate) fn encode<R: Request>(id: i32, version: i16, request: &R) -> Vec<u8> {
-    let pieces = frame::request(id, Some("black-box"), version, request).expect("a request that can be encoded");
+    let pieces =
+        frame::request(id, Some("black-box"), version, request).expect("a request that can be encoded");
     pieces.iter().flat_map(|piece| piece.read().expect("requests are made of memory")).collect()
 }
 

@@ -13,6 +13,8 @@
 
 mod binary;
 mod conn;
+mod ended;
+mod fixture;
 mod http;
 mod numbered;
 pub mod requests;
@@ -22,6 +24,8 @@ mod server;
 
 pub use binary::binary;
 pub use conn::Conn;
+pub use ended::run_to_end;
+pub use fixture::{FIXTURE_SETTINGS, contents, fixtures, tar};
 pub use http::get;
 pub use numbered::{number_of, numbered_value};
 pub use rng::Dice;

@@ -32,16 +32,16 @@ const RESOURCE_TOPIC: i8 = 2;
 /// those that could are for validation only, or name a topic that does not exist.
 pub fn samples(topic: &str, id: Id128) -> Vec<Sample> {
     let mut all = Vec::new();
-    for codec in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+    for codec in
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
+    {
         add(&mut all, &requests::produce(topic, 0, batch(codec)));
     }
     add(&mut all, &requests::fetch(topic, id, 0, 0));
     add(&mut all, &requests::list_offsets(topic, 0, -1));
     add(&mut all, &requests::metadata(topic));
-    let named = ApiVersionsRequest {
-        client_software_name: "black-box".into(),
-        client_software_version: "1".into(),
-    };
+    let named =
+        ApiVersionsRequest { client_software_name: "black-box".into(), client_software_version: "1".into() };
     add(&mut all, &named);
     let mut create = requests::create("made", 3, &[("retention.ms", "1000")]);
     create.validate_only = true;
@@ -56,7 +56,10 @@ pub fn samples(topic: &str, id: Id128) -> Vec<Sample> {
 
 fn add_about_topics(all: &mut Vec<Sample>, topic: &str) {
     let gone = "no-such-topic";
-    add(all, &DeleteTopicsRequest { topic_names: vec![gone.into()], timeout_ms: 1_000, ..Default::default() });
+    add(
+        all,
+        &DeleteTopicsRequest { topic_names: vec![gone.into()], timeout_ms: 1_000, ..Default::default() },
+    );
     let by_state = DeleteTopicState { name: Some(gone.into()), ..Default::default() };
     add(all, &DeleteTopicsRequest { topics: vec![by_state], timeout_ms: 1_000, ..Default::default() });
     let more = CreatePartitionsTopic { name: topic.into(), count: 4, assignments: None };
@@ -84,7 +87,8 @@ fn add_about_topics(all: &mut Vec<Sample>, topic: &str) {
 fn add<R: Request>(all: &mut Vec<Sample>, request: &R) {
     for version in R::VERSIONS {
         let Ok(pieces) = frame::request(1, Some("black-box"), version, request) else { continue };
-        let frame = pieces.iter().flat_map(|piece| piece.read().expect("requests are made of memory")).collect();
+        let frame =
+            pieces.iter().flat_map(|piece| piece.read().expect("requests are made of memory")).collect();
         all.push(Sample { name: format!("{} v{version}", R::API.name()), frame });
     }
 }
@@ -92,7 +96,11 @@ fn add<R: Request>(all: &mut Vec<Sample>, request: &R) {
 fn batch(codec: Compression) -> Bytes {
     let mut batch = BatchBuilder::new().compression(codec);
     for number in 0..5u8 {
-        batch = batch.record(1_000 + i64::from(number), Some(&[number]), Some(b"a value that compresses, presses"));
+        batch = batch.record(
+            1_000 + i64::from(number),
+            Some(&[number]),
+            Some(b"a value that compresses, presses"),
+        );
     }
     batch.build().expect("a batch of five records")
 }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Server {
     home: TempDir,
+    data: PathBuf,
     settings: Vec<(String, String)>,
     kafka: String,
     http: String,
@@ -51,29 +52,43 @@ impl Server {
 
     /// A directory and addresses, and nothing running yet.
     pub fn prepare(settings: &[(&str, &str)]) -> Self {
+        let home = tempfile::Builder::new().prefix("forebay-test-").tempdir().expect("a temporary directory");
         Self {
-            home: tempfile::Builder::new().prefix("forebay-test-").tempdir().expect("a temporary directory"),
-            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            data: home.path().join("data"),
+            home,
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             kafka: free_address(),
             http: free_address(),
             child: None,
         }
     }
 
+    /// Another server for the same data directory, with addresses of its own and nothing running.
+    pub fn beside(&self) -> Self {
+        let mut other = Self::prepare(&[]);
+        other.data.clone_from(&self.data);
+        other
+    }
+
     /// `forebay serve` for this directory, not started.
     pub fn command(&self) -> Command {
         let config = self.home.path().join("server.properties");
-        let lines: Vec<String> = self.settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let lines: Vec<String> =
+            self.settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         fs::write(&config, lines.concat()).expect("the temporary directory takes files");
         let mut command = Command::new(binary());
-        command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(self.data());
+        command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(&self.data);
         command.args(["--kafka-listen", &self.kafka, "--http-listen", &self.http]).stdin(Stdio::null());
         command
     }
 
     /// Starts the process, without waiting for anything.
     pub fn spawn(&mut self) {
-        let log = || fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
+        let log =
+            || fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
         let child = self.command().stdout(log()).stderr(log()).spawn().expect("the binary starts");
         self.child = Some(child);
     }
@@ -124,11 +139,6 @@ impl Server {
         self.wait_ready();
     }
 
-    /// Runs another command of the binary to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("the binary runs")
-    }
-
     /// True while the process lives.
     pub fn is_alive(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
@@ -150,8 +160,8 @@ impl Server {
     }
 
     /// Its data directory.
-    pub fn data(&self) -> PathBuf {
-        self.home.path().join("data")
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// A folder of the test's own beside the data.
@@ -167,7 +177,9 @@ impl Server {
     /// A client.
     pub async fn client(&self) -> Client {
         let bootstrap = [self.kafka.clone()];
-        Client::connect(Arc::new(TcpNet), &bootstrap, ClientConfig::default()).await.expect("a client connects")
+        Client::connect(Arc::new(TcpNet), &bootstrap, ClientConfig::default())
+            .await
+            .expect("a client connects")
     }
 
     /// What the kernel says of its memory.

@@ -17,9 +17,9 @@ use forebay_base::Id128;
 use forebay_client::BatchBuilder;
 use forebay_tests::requests::{create, fetch, list_offsets, metadata, produce};
 use forebay_tests::{Conn, Dice, Sample, Server, get, numbered_value, samples};
+use forebay_wire::frame;
 use forebay_wire::kafka::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use forebay_wire::kafka::{ApiKey, ErrorCode};
-use forebay_wire::frame;
 
 /// All requests in memory together may take this much.
 const BUDGET_BYTES: u64 = 16 << 20;
@@ -176,7 +176,10 @@ fn every_request_may_end_anywhere() {
         for Sample { name, frame } in samples(TARGET, id) {
             let body = &frame[4..];
             for end in (0..body.len()).step_by(1 + body.len() / 24) {
-                assert!(offend(server, &framed(&body[..end])), "{name} cut to {end} bytes: no answer and no close");
+                assert!(
+                    offend(server, &framed(&body[..end])),
+                    "{name} cut to {end} bytes: no answer and no close"
+                );
             }
         }
     });
@@ -185,7 +188,14 @@ fn every_request_may_end_anywhere() {
 #[test]
 fn counts_may_be_anything() {
     besiege("counts", |server, id| {
-        let small: [&[u8]; 6] = [&[0xFF; 4], &[0x7F, 0xFF, 0xFF, 0xFF], &[0x80, 0, 0, 0], &[0, 0xFF, 0xFF, 0xFF], &[0xFF, 0xFF, 0xFF, 0xFF, 0x0F], &[0x7F]];
+        let small: [&[u8]; 6] = [
+            &[0xFF; 4],
+            &[0x7F, 0xFF, 0xFF, 0xFF],
+            &[0x80, 0, 0, 0],
+            &[0, 0xFF, 0xFF, 0xFF],
+            &[0xFF, 0xFF, 0xFF, 0xFF, 0x0F],
+            &[0x7F],
+        ];
         for Sample { name, frame } in samples(TARGET, id) {
             // A fetch may be told to wait for as long as it likes; that is no fault.
             let may_wait = name.starts_with("Fetch") || name.starts_with("Produce");
@@ -205,7 +215,8 @@ fn counts_may_be_anything() {
 fn unknown_apis_and_versions_are_refused() {
     let server = server();
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 9, 0xFF, 0xFF];
-    for (key, version) in [(-1i16, 0i16), (999, 0), (0, 99), (1, 99), (3, -1), (4, 0), (0, 2), (0, i16::MAX)] {
+    for (key, version) in [(-1i16, 0i16), (999, 0), (0, 99), (1, 99), (3, -1), (4, 0), (0, 2), (0, i16::MAX)]
+    {
         body[..2].copy_from_slice(&key.to_be_bytes());
         body[2..4].copy_from_slice(&version.to_be_bytes());
         let mut conn = server.conn();
@@ -242,7 +253,9 @@ fn bent(bend: impl FnOnce(&mut Vec<u8>), mend: bool) -> Bytes {
 fn unsound_batches_are_refused_and_leave_nothing() {
     let server = server();
     make_topic(&server, TARGET);
-    let set = |at: usize, with: &'static [u8]| move |bytes: &mut Vec<u8>| bytes[at..at + with.len()].copy_from_slice(with);
+    let set = |at: usize, with: &'static [u8]| {
+        move |bytes: &mut Vec<u8>| bytes[at..at + with.len()].copy_from_slice(with)
+    };
     let two = [batch(b"a"), batch(b"b")].concat();
     let huge = batch(&vec![0; 2 << 20]);
     let cases: Vec<(&str, Bytes, &[ErrorCode])> = vec![
@@ -281,11 +294,8 @@ fn unsound_batches_are_refused_and_leave_nothing() {
 
 const MAGIC: &[ErrorCode] =
     &[ErrorCode::UnsupportedForMessageFormat, ErrorCode::InvalidRecord, ErrorCode::CorruptMessage];
-const UNSOUND: &[ErrorCode] = &[
-    ErrorCode::CorruptMessage,
-    ErrorCode::InvalidRecord,
-    ErrorCode::UnsupportedCompressionType,
-];
+const UNSOUND: &[ErrorCode] =
+    &[ErrorCode::CorruptMessage, ErrorCode::InvalidRecord, ErrorCode::UnsupportedCompressionType];
 
 #[test]
 fn invalid_names_are_told_so() {
@@ -294,9 +304,17 @@ fn invalid_names_are_told_so() {
     let mut conn = server.conn();
     for name in ["", ".", "..", "a/b", "a b", "schön", "a\0b", long.as_str()] {
         let answer = conn.call(9, &metadata(name));
-        assert_eq!(answer.topics[0].error_code, ErrorCode::InvalidTopicException.code(), "Metadata of {name:?}");
+        assert_eq!(
+            answer.topics[0].error_code,
+            ErrorCode::InvalidTopicException.code(),
+            "Metadata of {name:?}"
+        );
         let answer = conn.call(7, &create(name, 1, &[]));
-        assert_eq!(answer.topics[0].error_code, ErrorCode::InvalidTopicException.code(), "CreateTopics of {name:?}");
+        assert_eq!(
+            answer.topics[0].error_code,
+            ErrorCode::InvalidTopicException.code(),
+            "CreateTopics of {name:?}"
+        );
         let answer = conn.call(8, &produce(name, 0, batch(b"v")));
         assert_ne!(answer.responses[0].partition_responses[0].error_code, 0, "Produce to {name:?}");
     }
@@ -321,7 +339,10 @@ fn ten_thousand_mutations() {
                     let mut dice = Dice::seeded(seed);
                     while sent.fetch_add(1, Ordering::Relaxed) < MUTATIONS {
                         let sample = &samples[dice.pick(0, samples.len())];
-                        if !offend(server, &mutated(&sample.frame, &samples[dice.pick(0, samples.len())].frame, &mut dice)) {
+                        if !offend(
+                            server,
+                            &mutated(&sample.frame, &samples[dice.pick(0, samples.len())].frame, &mut dice),
+                        ) {
                             silent.fetch_add(1, Ordering::Relaxed);
                         }
                     }

@@ -76,7 +76,10 @@ fn answers_leave_in_the_order_of_their_requests() {
     for (offset, sent) in produced.into_iter().enumerate() {
         let (id, answer) = conn.answer::<forebay_wire::kafka::produce::ProduceResponse>(9);
         assert_eq!(id, sent);
-        assert_eq!(answer.responses[0].partition_responses[0].base_offset, offset as i64, "appended in order too");
+        assert_eq!(
+            answer.responses[0].partition_responses[0].base_offset, offset as i64,
+            "appended in order too"
+        );
     }
     assert_eq!(conn.answer::<forebay_wire::kafka::api_versions::ApiVersionsResponse>(3).0, last);
 }
@@ -106,7 +109,11 @@ fn a_long_poll_waits_for_bytes_or_time() {
     let began = Instant::now();
     let part = read(&mut conn, &asked);
     assert_eq!((part.error_code, stored(&part).len()), (0, 0));
-    assert!(began.elapsed() >= Duration::from_millis(550), "answered after {:?} with nothing", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(550),
+        "answered after {:?} with nothing",
+        began.elapsed()
+    );
     assert!(began.elapsed() < Duration::from_millis(2_500), "answered only after {:?}", began.elapsed());
 
     asked.max_wait_ms = 10_000;
@@ -121,7 +128,11 @@ fn a_long_poll_waits_for_bytes_or_time() {
     (asked.max_wait_ms, asked.min_bytes) = (600, 1_000_000);
     let began = Instant::now();
     let part = read(&mut conn, &asked);
-    assert!(began.elapsed() >= Duration::from_millis(550), "too few bytes were answered after {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(550),
+        "too few bytes were answered after {:?}",
+        began.elapsed()
+    );
     assert!(!stored(&part).is_empty(), "what there is comes when the time is over");
 }
 
@@ -159,7 +170,9 @@ fn batches_are_stored_as_sent() {
     let headers = [("twice", "1"), ("other", "2"), ("twice", "3")]
         .map(|(name, value)| RecordHeader::new(Bytes::from(name), Bytes::from(value)));
     let mut at = 0;
-    for codec in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+    for codec in
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
+    {
         let mut builder = BatchBuilder::new().compression(codec).flags(0x0400);
         builder.push(5, Some(b"key"), None, &headers);
         builder.push(3, None, Some(&numbered_value(1, 5_000)), &[]);
@@ -234,7 +247,11 @@ fn topics_are_made_and_deleted_by_name_and_id() {
     let second = conn.call(7, &create("t", 1, &[])).topics.remove(0);
     assert_eq!(second.error_code, 0, "{:?}", second.error_message);
     assert_ne!(second.topic_id, first.topic_id);
-    assert_eq!(append(&mut conn, "t", batch(b"of the second")).base_offset, 0, "nothing is left of the first");
+    assert_eq!(
+        append(&mut conn, "t", batch(b"of the second")).base_offset,
+        0,
+        "nothing is left of the first"
+    );
     let old = conn.call(13, &fetch("t", first.topic_id, 0, 0));
     assert_eq!(old.responses[0].partitions[0].error_code, ErrorCode::UnknownTopicId.code());
     server.restart();

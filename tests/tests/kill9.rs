@@ -76,9 +76,12 @@ async fn produce(client: Client, partition: i32, known: Arc<Known>, mut dice: Di
             }
             Ok(produced) => {
                 let offset = produced.base_offset;
-                return known.blame(format!("partition {partition}: record {first} acknowledged at offset {offset}"));
+                return known
+                    .blame(format!("partition {partition}: record {first} acknowledged at offset {offset}"));
             }
-            Err(error) => return known.blame(format!("partition {partition}: batch {first} given up: {error}")),
+            Err(error) => {
+                return known.blame(format!("partition {partition}: batch {first} given up: {error}"));
+            }
         }
     }
 }
@@ -93,7 +96,8 @@ async fn make_topics(client: Client, made: Arc<Mutex<Vec<String>>>) {
         let name = format!("made-{number}");
         let answered = client.create_topic(&NewTopic::named(&name), false).await;
         // A retry after a lost answer meets the topic that the first attempt made.
-        let exists = answered.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::TopicAlreadyExists));
+        let exists =
+            answered.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::TopicAlreadyExists));
         if answered.is_ok() || exists {
             made.lock().unwrap().push(name);
         }
@@ -116,11 +120,15 @@ async fn kill_once(server: &mut Server, dice: &mut Dice) {
 
 /// What the client was told before the kill is true right after it.
 async fn check_after_kill(client: &Client, known: &[Arc<Known>], before: &[i64], round: usize) {
-    let places: Vec<(i32, OffsetAt)> = (0..PARTITIONS).map(|partition| (partition, OffsetAt::Latest)).collect();
+    let places: Vec<(i32, OffsetAt)> =
+        (0..PARTITIONS).map(|partition| (partition, OffsetAt::Latest)).collect();
     let ends = client.list_offsets(TOPIC, &places).await.expect("the server answers after its restart");
     for (partition, acknowledged) in before.iter().enumerate() {
         let end = ends[&(partition as i32)].offset;
-        assert!(end >= *acknowledged, "round {round}, partition {partition}: ends at {end}, {acknowledged} acknowledged");
+        assert!(
+            end >= *acknowledged,
+            "round {round}, partition {partition}: ends at {end}, {acknowledged} acknowledged"
+        );
         let fault = known[partition].fault.lock().unwrap().clone();
         assert_eq!(fault, None, "round {round}");
     }
@@ -135,7 +143,11 @@ async fn check_partition(client: &Client, partition: i32, acknowledged: i64) -> 
         for record in &fetched.records {
             assert_eq!(record.offset.0, next, "partition {partition}: a hole or a step back");
             let number = number_of(record.value.as_deref().unwrap_or_default());
-            assert_eq!(number, Some(next as u64), "partition {partition}, offset {next}: lost, moved, twice or damaged");
+            assert_eq!(
+                number,
+                Some(next as u64),
+                "partition {partition}, offset {next}: lost, moved, twice or damaged"
+            );
             next += 1;
         }
         if next >= fetched.high_watermark {
@@ -147,7 +159,8 @@ async fn check_partition(client: &Client, partition: i32, acknowledged: i64) -> 
 
 #[test]
 fn no_acknowledged_record_is_lost_moved_or_doubled() {
-    let rounds: usize = std::env::var("FOREBAY_KILL_ROUNDS").map_or(5, |text| text.parse().expect("a number"));
+    let rounds: usize =
+        std::env::var("FOREBAY_KILL_ROUNDS").map_or(5, |text| text.parse().expect("a number"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(run(rounds));
 }

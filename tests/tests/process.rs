@@ -6,13 +6,15 @@
     reason = "tests stand outside the product: they panic, read clocks and print"
 )]
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forebay_base::Id128;
 use forebay_client::BatchBuilder;
 use forebay_tests::requests::{fetch, list_offsets, metadata, produce};
-use forebay_tests::{Server, get};
+use forebay_tests::{Conn, Server, binary, get, run_to_end};
+use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 
 fn batch(value: &[u8]) -> Bytes {
     BatchBuilder::new().record(1_000, None, Some(value)).build().unwrap()
@@ -24,7 +26,10 @@ fn it_stops_cleanly_and_finds_everything_again() {
     let mut conn = server.conn();
     conn.call(9, &metadata("t"));
     for _ in 0..3 {
-        assert_eq!(conn.call(9, &produce("t", 0, batch(b"kept"))).responses[0].partition_responses[0].error_code, 0);
+        assert_eq!(
+            conn.call(9, &produce("t", 0, batch(b"kept"))).responses[0].partition_responses[0].error_code,
+            0
+        );
     }
     // A connection that does nothing does not hold the stop up.
     let _idle = server.conn();
@@ -42,12 +47,8 @@ fn it_stops_cleanly_and_finds_everything_again() {
 #[test]
 fn a_directory_belongs_to_one_server() {
     let server = Server::start();
-    let mut other = server.command();
-    other.args(["--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
-    // The addresses of the first are taken too; the lock must be what it trips over, so it comes first.
-    let output = other.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success());
+    let (status, said) = run_to_end(&mut server.beside().command());
+    assert!(!status.success());
     assert!(said.contains(&format!("in use by pid {}", server.pid())), "{said}");
 }
 
@@ -63,9 +64,8 @@ fn a_newer_directory_is_refused_untouched() {
     let crc = forebay_base::crc32c(&identity[..body]);
     identity[body..].copy_from_slice(&crc.to_be_bytes());
     std::fs::write(&path, &identity).unwrap();
-    let output = server.command().output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success());
+    let (status, said) = run_to_end(&mut server.command());
+    assert!(!status.success());
     assert!(said.contains("newer"), "{said}");
     assert_eq!(std::fs::read(&path).unwrap(), identity);
 }
@@ -74,25 +74,31 @@ fn a_newer_directory_is_refused_untouched() {
 fn a_free_port_is_printed() {
     let server = Server::prepare(&[]);
     let log = std::fs::File::create(server.home().join("own.log")).unwrap();
-    let mut command = server.command();
-    command.args(["--kafka-listen", "127.0.0.1:0"]).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut command = Command::new(binary());
+    command.args(["serve", "--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"]);
+    command.arg(server.data()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     let mut child = command.spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     let mut connected = false;
     while !connected && Instant::now() < until {
         let said = std::fs::read_to_string(server.home().join("own.log")).unwrap();
-        let ports = said.split("127.0.0.1:").skip(1).filter_map(|rest| {
-            rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u16>().ok()
-        });
-        connected = ports.filter(|port| *port != 0).any(|port| {
-            let address = format!("127.0.0.1:{port}");
-            std::net::TcpStream::connect(&address).is_ok() && address != server.http() && address != server.kafka()
-        });
+        let ports =
+            said.split("127.0.0.1:").skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit));
+        let ports: Vec<u16> = ports.filter_map(|digits| digits.collect::<String>().parse().ok()).collect();
+        // Both doors print theirs; one of them speaks Kafka.
+        connected = ports.iter().filter(|port| **port != 0).any(|port| speaks_kafka(*port));
         std::thread::sleep(Duration::from_millis(20));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(connected, "the port that was picked stands in the log");
+}
+
+fn speaks_kafka(port: u16) -> bool {
+    let mut conn = Conn::open(&format!("127.0.0.1:{port}"));
+    conn.patience(Duration::from_secs(2));
+    conn.send(0, &ApiVersionsRequest::default());
+    conn.receive().is_ok_and(|answer| answer.is_some_and(|frame| frame.starts_with(&[0, 0, 0, 1])))
 }
 
 #[test]
@@ -115,7 +121,8 @@ fn the_http_door_tells_how_it_is() {
     ] {
         let (status, body) = get(server.http(), path).unwrap();
         assert_eq!(status, 200, "{path}: {body}");
-        let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}"));
+        let json: serde_json::Value =
+            serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}"));
         assert!(json.to_string().to_lowercase().contains(word), "{path}: {body}");
     }
     assert_eq!(get(server.http(), "/v1/topics/none").unwrap().0, 404);
@@ -125,13 +132,14 @@ fn the_http_door_tells_how_it_is() {
 #[test]
 fn a_configuration_is_printed_and_read_back() {
     let server = Server::prepare(&[("num.partitions", "7")]);
-    let output = server.command().arg("--print-config").output().unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success());
+    let (status, printed) = run_to_end(server.command().arg("--print-config"));
+    assert!(status.success());
     assert!(printed.lines().any(|line| line == "num.partitions=7"), "{printed}");
     let wrong = Server::prepare(&[("num.partition", "7")]);
-    let output = wrong.command().output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
-    assert!(said.contains("num.partition") && said.contains("num.partitions"), "it says what was meant: {said}");
+    let (status, said) = run_to_end(&mut wrong.command());
+    assert_eq!(status.code(), Some(2), "wrong configuration has its exit code");
+    assert!(
+        said.contains("'num.partition'") && said.contains("'num.partitions'"),
+        "it says what was meant: {said}"
+    );
 }

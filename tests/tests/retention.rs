@@ -52,8 +52,18 @@ async fn start_of(client: &Client) -> i64 {
 }
 
 /// Reads on and on, from the start again whenever the start has overtaken it or the end is reached.
-async fn read(client: Client, over: Arc<AtomicBool>, seen: Arc<AtomicU64>, overtaken: Arc<AtomicU64>, bytes: i32) {
-    let options = FetchOptions { max_wait: Duration::from_millis(50), partition_max_bytes: bytes, ..Default::default() };
+async fn read(
+    client: Client,
+    over: Arc<AtomicBool>,
+    seen: Arc<AtomicU64>,
+    overtaken: Arc<AtomicU64>,
+    bytes: i32,
+) {
+    let options = FetchOptions {
+        max_wait: Duration::from_millis(50),
+        partition_max_bytes: bytes,
+        ..Default::default()
+    };
     let mut next = 0;
     while !over.load(Ordering::Relaxed) {
         match client.fetch(TOPIC, 0, next, &options).await {

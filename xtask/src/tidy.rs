@@ -45,6 +45,7 @@ pub(crate) fn findings(tree: &Tree) -> Vec<Finding> {
     let mut all = Vec::new();
     arrows::check(tree, &mut all);
     pure::check(tree, &mut all);
+    pure::check_list(tree, &mut all);
     length::check(tree, &mut all);
     words::check(tree, &mut all);
     formats::check(tree, &mut all);

@@ -15,6 +15,9 @@ pub const TOPIC_PARTITIONS_MAX: i32 = 10_000;
 /// Requests of one connection that may be in work at once; more are left in the socket.
 pub const CONNECTION_REQUESTS_MAX: usize = 64;
 
+/// A connection takes no more requests while this many bytes of answers wait for its client to read them.
+pub const CONNECTION_OUT_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Idempotent producers remembered per partition.
 pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
 

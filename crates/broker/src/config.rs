@@ -1,8 +1,8 @@
-//! The server's settings: one declared table, from which the struct, its manual, the parser, `--print-config` and
-//! DescribeConfigs all come.
+//! The server's settings: one declared table, from which the struct, its manual, the parser, `--print-config`
+//! and DescribeConfigs all come.
 //!
-//! Names are Kafka's own wherever Kafka has the setting; a field is its name with dots turned into underscores.
-//! Values come from four places, later ones winning: defaults, the file, the environment, flags.
+//! Names are Kafka's own wherever Kafka has the setting; a field is its name with dots turned into
+//! underscores. Values come from four places, later ones winning: defaults, the file, the environment, flags.
 
 mod file;
 mod load;
@@ -77,7 +77,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// No setting has that name.
-    #[error("unknown setting '{name}' ({from}){}", near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default())]
+    #[error("unknown setting '{name}' ({from}){}", hint(*near))]
     Unknown {
         /// The name as given.
         name: String,
@@ -109,7 +109,8 @@ impl Config {
         table::settings()
     }
 
-    /// Every setting's name, current value as text, and where the value came from, in the order of the manual.
+    /// Every setting's name, current value as text, and where the value came from, in the order of the
+    /// manual.
     pub fn values(&self) -> Vec<(&'static str, String, Source)> {
         let texts = self.texts();
         Self::describe()
@@ -124,7 +125,8 @@ impl Config {
         self.sources.get(name).copied().unwrap_or(Source::Default)
     }
 
-    /// The whole configuration as a file that [`Config::load`] reads back: each value with its manual above it.
+    /// The whole configuration as a file that [`Config::load`] reads back: each value with its manual above
+    /// it.
     pub fn print(&self) -> String {
         let mut page = String::new();
         for ((name, value, source), row) in self.values().into_iter().zip(Self::describe()) {
@@ -137,11 +139,15 @@ impl Config {
         page
     }
 
-    /// The address that clients of the listener `name` are told to use, where one is configured. Without one they
-    /// are told the address that was bound.
+    /// The address that clients of the listener `name` are told to use, where one is configured. Without one
+    /// they are told the address that was bound.
     pub fn advertised(&self, name: &str) -> Option<&ListenerConfig> {
         self.advertised_listeners.iter().find(|advertised| advertised.name == name)
     }
+}
+
+fn hint(near: Option<&str>) -> String {
+    near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default()
 }
 
 /// Breaks `text` at spaces into lines of at most `width` characters.

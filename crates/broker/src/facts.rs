@@ -1,5 +1,5 @@
-//! What a node can say of itself and of the cluster at one moment: the one source of HTTP answers, of readiness and
-//! of the gauges in `/metrics`, so that they never disagree.
+//! What a node can say of itself and of the cluster at one moment: the one source of HTTP answers, of
+//! readiness and of the gauges in `/metrics`, so that they never disagree.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -118,8 +118,8 @@ impl Facts {
         if !self.quorum.alive {
             let restarts = self.quorum.restarts;
             return Some(format!(
-                "the metadata quorum is not running on this node and is being restarted ({restarts} restarts so far); \
-                 records are still served"
+                "the metadata quorum is not running on this node and is being restarted ({restarts} restarts so \
+                 far); records are still served"
             ));
         }
         if self.quorum.leader.is_none() {

@@ -4,9 +4,10 @@
 //!   doors count as they go: Metrics (atomics, bounded maps) ──┐
 //!   Image, views, volumes, controller: read at each scrape ───┴─> Page (text), family by family
 //! ```
-//! Every family is declared once in `families`, under our own name and, where monitoring tools know the value under
-//! one of theirs, under that too. Labels are bounded: topics and partitions by the Image, client software by
-//! [`CLIENT_SOFTWARE_MAX`], everything else by closed sets. Partition values are never stored here.
+//! Every family is declared once in `families`, under our own name and, where monitoring tools know the value
+//! under one of theirs, under that too. Labels are bounded: topics and partitions by the Image, client
+//! software by [`CLIENT_SOFTWARE_MAX`], everything else by closed sets. Partition values are never stored
+//! here.
 
 mod families;
 mod histogram;
@@ -35,7 +36,8 @@ const CLIENT_SOFTWARE_MAX: usize = 64;
 /// Longest client name or version kept, in bytes.
 const CLIENT_TEXT_BYTES_MAX: usize = 64;
 
-/// Topics counted by name; a bound for what lies between two scrapes, since a scrape drops topics that are gone.
+/// Topics counted by name; a bound for what lies between two scrapes, since a scrape drops topics that are
+/// gone.
 const TOPICS_MAX: usize = 100_000;
 
 /// API keys are below this; Kafka's highest is 92.
@@ -140,13 +142,14 @@ impl Metrics {
         self.connections_stalled.add(1);
     }
 
-    /// A connection was closed because of a frame that is too large, a request that does not decode, or the like.
+    /// A connection was closed because of a frame that is too large, a request that does not decode, or the
+    /// like.
     pub(crate) fn connection_broke_protocol(&self) {
         self.connections_protocol.add(1);
     }
 
-    /// The operating system gave no connection. Told at the 1st, 2nd, 4th, 8th ... time only: a server without
-    /// descriptors fails some hundred times a second.
+    /// The operating system gave no connection. Told at the 1st, 2nd, 4th, 8th ... time only: a server
+    /// without descriptors fails some hundred times a second.
     pub(crate) fn accept_failed(&self, error: &io::Error) {
         self.accept_failures.add(1);
         let times = self.accept_failures.get();
@@ -155,7 +158,8 @@ impl Metrics {
         }
     }
 
-    /// A request was answered. `took` runs from its last byte to its answer being ready, a long poll's wait included.
+    /// A request was answered. `took` runs from its last byte to its answer being ready, a long poll's wait
+    /// included.
     pub(crate) fn answered(&self, api: ApiKey, took: Duration, request_bytes: u64, response_bytes: u64) {
         let Some(counts) = self.api(api) else { return };
         counts.latency.record(took);

@@ -235,11 +235,9 @@ async fn start_controller(
     let Some(first) = directories.first() else { return Err(NodeError::Deadline("no data directory")) };
     let environment = ControllerEnv { disk: env.disk.clone(), clock: env.clock.clone(), rng: env.rng.clone() };
     let settings = ControllerConfig {
-        dir: first.data.metadata_path(),
-        node: config.node_id,
         log_bytes: config.metadata_log_preallocated_bytes,
         snapshot_bytes: config.metadata_snapshot_preallocated_bytes,
-        ..ControllerConfig::default()
+        ..ControllerConfig::new(first.data.metadata_path(), config.node_id)
     };
     let started = env.control.spawn(Controller::start(environment, settings)).await;
     started.map_err(|_| NodeError::Deadline("the metadata log"))?.map_err(NodeError::Controller)

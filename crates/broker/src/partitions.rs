@@ -34,11 +34,6 @@ impl PartitionMap {
         self.hosted.load().get(&id).cloned()
     }
 
-    /// All that is hosted now.
-    pub(crate) fn all(&self) -> Arc<imbl::HashMap<PartitionId, Hosted>> {
-        self.hosted.load_full()
-    }
-
     /// Publishes a changed map. Only the reconciler calls this, so nothing is lost between read and write.
     pub(crate) fn publish(&self, change: impl FnOnce(&mut imbl::HashMap<PartitionId, Hosted>)) {
         let mut hosted = imbl::HashMap::clone(&self.hosted.load());

@@ -3,9 +3,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId};
+use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
 use forebay_meta::topic_config::TopicSettings;
-use forebay_meta::{Action, Have, Image, Leading, reconcile};
+use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
 use forebay_replica::{Partition, PartitionConfig, Volume};
 use tokio::sync::watch;
 
@@ -28,6 +28,10 @@ pub(crate) struct Reconciler {
     me: NodeId,
     volumes: BTreeMap<DirectoryId, Hosting>,
     have: BTreeMap<PartitionId, Have>,
+    /// The Image of the last round; before the first one, the empty Image.
+    seen: Image,
+    /// Topics that the last round could not finish.
+    unsettled: BTreeSet<TopicId>,
     map: Arc<PartitionMap>,
     defaults: BTreeMap<String, String>,
     producer_expiry: Duration,
@@ -86,6 +90,8 @@ impl Reconciler {
             me: config.node_id,
             volumes,
             have,
+            seen: Image::default(),
+            unsettled: BTreeSet::new(),
             map,
             defaults: server_defaults(config),
             producer_expiry: Duration::from_millis(config.producer_id_expiration_ms),
@@ -108,26 +114,36 @@ impl Reconciler {
         }
     }
 
-    /// One round. True if nothing is left to do for this Image.
+    /// One round: the topics that changed since the last one, and those it could not finish. True if nothing is left
+    /// to do for this Image.
     pub(crate) async fn apply(&mut self, image: &Image) -> bool {
         let mine: BTreeSet<_> = self.volumes.keys().copied().collect();
-        let actions = reconcile(image, &self.have, self.me, &mine);
-        let (mut settled, mut opening) = (true, Vec::new());
-        for action in actions {
+        let mut topics = std::mem::take(&mut self.unsettled);
+        topics.extend(changed_topics(&self.seen, image));
+        if !self.seen.is_formatted() {
+            // The first Image also decides about directories of topics that it does not know.
+            topics.extend(self.have.keys().map(|id| id.topic));
+        }
+        let mut opening = Vec::new();
+        for action in reconcile_topics(&topics, image, &self.have, self.me, &mine) {
             match action {
                 Action::Start { id, directory, leads, configs, .. } => {
                     opening.extend(self.open(id, directory, leads, configs));
                     if opening.len() >= OPENING_MAX {
-                        settled &= self.opened(std::mem::take(&mut opening)).await;
+                        self.opened(std::mem::take(&mut opening)).await;
                     }
                 }
                 Action::Lead { id, epoch } => self.lead(id, epoch),
                 Action::Configure { id, configs } => self.configure(id, configs),
-                Action::Stop { id } => settled &= self.stop(id).await,
-                Action::Delete { id, directory } => settled &= self.delete(id, directory).await,
+                Action::Stop { id } => self.stop(id).await,
+                Action::Delete { id, directory } => self.delete(id, directory).await,
             }
         }
-        settled & self.opened(opening).await
+        self.opened(opening).await;
+        if image.is_formatted() {
+            self.seen = image.clone();
+        }
+        self.unsettled.is_empty()
     }
 
     /// Closes every log; true if all of them are sound on the disk.
@@ -152,11 +168,11 @@ impl Reconciler {
         Some(Opening { id, directory, leads, configs, settings, answer })
     }
 
-    async fn opened(&mut self, opening: Vec<Opening>) -> bool {
+    async fn opened(&mut self, opening: Vec<Opening>) {
         if opening.is_empty() {
-            return true;
+            return;
         }
-        let (mut settled, mut ready) = (true, Vec::with_capacity(opening.len()));
+        let mut ready = Vec::with_capacity(opening.len());
         for one in opening {
             match one.answer.await {
                 Ok(Ok(partition)) => {
@@ -165,7 +181,7 @@ impl Reconciler {
                     ready.push((one.id, Hosted::Open { partition, settings: one.settings }));
                 }
                 Ok(Err(error)) => {
-                    settled = false;
+                    self.unsettled.insert(one.id.topic);
                     let sentence = error.to_string();
                     if !matches!(self.map.get(one.id), Some(Hosted::Failed(known)) if *known == *sentence) {
                         tracing::error!(partition = %one.id, %error, "cannot open a partition");
@@ -173,11 +189,12 @@ impl Reconciler {
                     ready.push((one.id, Hosted::Failed(sentence.into())));
                 }
                 // The writer is gone: the node is stopping.
-                Err(_) => settled = false,
+                Err(_) => {
+                    self.unsettled.insert(one.id.topic);
+                }
             }
         }
         self.map.publish(|hosted| hosted.extend(ready));
-        settled
     }
 
     fn lead(&mut self, id: PartitionId, epoch: Option<LeaderEpoch>) {
@@ -200,7 +217,7 @@ impl Reconciler {
         }
     }
 
-    async fn stop(&mut self, id: PartitionId) -> bool {
+    async fn stop(&mut self, id: PartitionId) {
         if let Some(partition) = self.withdraw(id) {
             // A writer that is gone has closed it.
             let _ = partition.close().await;
@@ -208,28 +225,29 @@ impl Reconciler {
         if let Some(have) = self.have.get_mut(&id) {
             have.running = None;
         }
-        true
     }
 
-    async fn delete(&mut self, id: PartitionId, directory: DirectoryId) -> bool {
+    async fn delete(&mut self, id: PartitionId, directory: DirectoryId) {
         let answer = match (self.withdraw(id), self.volumes.get(&directory)) {
             (Some(partition), _) => partition.delete(),
             (None, Some(hosting)) => hosting.volume.delete_stray(id),
-            (None, None) => return true,
+            (None, None) => return,
         };
         match answer.await {
             Ok(Ok(())) => {
                 self.have.remove(&id);
-                true
             }
             Ok(Err(error)) => {
                 tracing::warn!(partition = %id, %error, "cannot remove the files of a deleted partition; trying again");
                 if let Some(have) = self.have.get_mut(&id) {
                     have.running = None;
                 }
-                false
+                self.unsettled.insert(id.topic);
             }
-            Err(_) => false,
+            // The writer is gone: the node is stopping.
+            Err(_) => {
+                self.unsettled.insert(id.topic);
+            }
         }
     }
 

@@ -11,7 +11,13 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClusterArgs {
     /// Servers to start from, as HOST:PORT separated by commas; one that answers is enough
-    #[arg(long, short = 'b', visible_alias = "bootstrap", env = "FOREBAY_BOOTSTRAP", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        short = 'b',
+        visible_alias = "bootstrap",
+        env = "FOREBAY_BOOTSTRAP",
+        value_name = "HOST:PORT"
+    )]
     #[arg(value_delimiter = ',', default_value = "127.0.0.1:9092")]
     bootstrap_server: Vec<String>,
 }

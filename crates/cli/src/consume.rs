@@ -94,7 +94,11 @@ impl ConsumeArgs {
         let client = self.cluster.connect("forebay-consume").await?;
         let partitions = self.partitions(&client).await?;
         let begins = self.begins(&client, &partitions).await?;
-        let ends = if self.follow { BTreeMap::new() } else { offsets(&client, &self.topic, &partitions, OffsetAt::Latest).await? };
+        let ends = if self.follow {
+            BTreeMap::new()
+        } else {
+            offsets(&client, &self.topic, &partitions, OffsetAt::Latest).await?
+        };
         let options = FetchOptions {
             max_wait: Duration::from_millis(500),
             read_committed: self.read_committed,
@@ -165,7 +169,13 @@ impl ConsumeArgs {
     }
 
     /// Appends up to `left` of the records that lie before `end`.
-    fn print(&self, part: &FetchedPartition, end: Option<i64>, left: &mut u64, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn print(
+        &self,
+        part: &FetchedPartition,
+        end: Option<i64>,
+        left: &mut u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let records = part.records.iter().filter(|record| end.is_none_or(|end| record.offset.0 < end));
         for record in records.take(usize::try_from(*left).unwrap_or(usize::MAX)) {
             *left -= 1;
@@ -176,12 +186,14 @@ impl ConsumeArgs {
                     self.format.write(&part.topic, part.partition, record, self.null.as_bytes(), out);
                 }
                 Some(Output::Json) => {
-                    serde_json::to_writer(&mut *out, &view()).map_err(|error| unprintable(error.to_string()))?;
+                    serde_json::to_writer(&mut *out, &view())
+                        .map_err(|error| unprintable(error.to_string()))?;
                     out.push(b'\n');
                 }
                 Some(Output::Yaml) => {
                     out.extend_from_slice(b"---\n");
-                    serde_norway::to_writer(&mut *out, &view()).map_err(|error| unprintable(error.to_string()))?;
+                    serde_norway::to_writer(&mut *out, &view())
+                        .map_err(|error| unprintable(error.to_string()))?;
                 }
             }
         }

@@ -97,9 +97,18 @@ impl From<ClientError> for Failure {
 fn advice(code: ErrorCode) -> Option<&'static str> {
     const ADVICE: [(ErrorCode, &str); 5] = [
         (ErrorCode::UnknownTopicOrPartition, "`forebay topic list` shows what is there."),
-        (ErrorCode::TopicAlreadyExists, "`forebay topic alter` changes it; --if-not-exists accepts it as it is."),
-        (ErrorCode::OffsetOutOfRange, "`forebay topic describe` shows each partition's first and last offset."),
-        (ErrorCode::MessageTooLarge, "Raise the topic's max.message.bytes, or send smaller batches (--batch-bytes)."),
+        (
+            ErrorCode::TopicAlreadyExists,
+            "`forebay topic alter` changes it; --if-not-exists accepts it as it is.",
+        ),
+        (
+            ErrorCode::OffsetOutOfRange,
+            "`forebay topic describe` shows each partition's first and last offset.",
+        ),
+        (
+            ErrorCode::MessageTooLarge,
+            "Raise the topic's max.message.bytes, or send smaller batches (--batch-bytes).",
+        ),
         (ErrorCode::KafkaStorageError, "The server's log and its /v1 status say which disk has a problem."),
     ];
     ADVICE.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice)
@@ -117,7 +126,8 @@ mod tests {
 
     #[test]
     fn exit_codes_say_what_kind_of_failure_it_was() {
-        let unreachable = ClientError::Unreachable { addr: "h:1".to_owned(), reason: "connection refused".to_owned() };
+        let unreachable =
+            ClientError::Unreachable { addr: "h:1".to_owned(), reason: "connection refused".to_owned() };
         let failure = Failure::from(unreachable).after("list topics");
         assert_eq!(failure.exit(), Exit::Unreachable);
         assert_eq!(failure.sentence, "list topics: cannot reach h:1: connection refused");

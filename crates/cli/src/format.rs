@@ -52,7 +52,7 @@ impl Format {
 
     /// Appends `record` to `out`. A null key or value is written as `null`.
     pub(crate) fn write(&self, topic: &str, partition: i32, record: &Record, null: &[u8], out: &mut Vec<u8>) {
-        let mut number = |out: &mut Vec<u8>, number: i64| out.extend_from_slice(number.to_string().as_bytes());
+        let number = |out: &mut Vec<u8>, number: i64| out.extend_from_slice(number.to_string().as_bytes());
         let len = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(-1, |bytes| bytes.len() as i64);
         for part in &self.0 {
             match part {
@@ -138,8 +138,10 @@ mod tests {
             value: Some("7 mm".into()),
             headers: vec![RecordHeader::new("a", "1"), RecordHeader { name: "a".into(), value: None }],
         };
-        assert_eq!(written("%t/%p@%o %T %k=%v [%h] %K %S 100%%\\n", &record),
-            "rain/3@42 1700000000000 station=7 mm [a=1,a=NULL] 7 4 100%\n");
+        assert_eq!(
+            written("%t/%p@%o %T %k=%v [%h] %K %S 100%%\\n", &record),
+            "rain/3@42 1700000000000 station=7 mm [a=1,a=NULL] 7 4 100%\n"
+        );
         (record.key, record.value) = (None, None);
         assert_eq!(written("%k\\t%s\\x2c%S%K\\\\é", &record), "NULL\tNULL,-1-1\\é");
         assert_eq!(written("", &record), "");

@@ -136,8 +136,11 @@ impl ProduceArgs {
         let (mut lines, total) = Lines::open(self.file.as_deref())?;
         let bar = progress::bytes("sent", total, self.output);
         let headers = self.headers.iter().map(|(name, value)| RecordHeader::new(name.clone(), value.clone()));
-        let mut sender = Sender::new(client, &self.topic, partitions, self.producer_config())
-            .batches(self.batch_bytes, self.compression.compression(), headers.collect());
+        let mut sender = Sender::new(client, &self.topic, partitions, self.producer_config()).batches(
+            self.batch_bytes,
+            self.compression.compression(),
+            headers.collect(),
+        );
         let mut bytes = 0;
         let outcome = async {
             while let Some(chunk) = lines.next(sender.linger()).await? {

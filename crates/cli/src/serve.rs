@@ -99,7 +99,8 @@ fn listener(text: &str) -> Result<String, String> {
 }
 
 fn misconfigured(error: ConfigError) -> Failure {
-    Failure::usage(error.to_string()).advise("`forebay serve --print-config` shows every setting with its manual.")
+    Failure::usage(error.to_string())
+        .advise("`forebay serve --print-config` shows every setting with its manual.")
 }
 
 fn failed(error: ServeError) -> Failure {

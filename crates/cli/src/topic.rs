@@ -192,7 +192,8 @@ impl Common {
     fn changed(&self, change: &Changed<'_>) -> Result<(), Failure> {
         self.output.print(change, |change| {
             let checked = if change.only_checked { " (only checked, nothing was changed)" } else { "" };
-            let partitions = change.partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
+            let partitions =
+                change.partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
             format!("{} {}{partitions}{checked}", change.action, change.topic)
         })
     }
@@ -270,14 +271,20 @@ impl DescribeArgs {
             }
             topics.push(describe(&client, name, info, self.all_configs).await?);
         }
-        self.common.output.print(&topics, |topics| {
-            topics.iter().map(described_text).collect::<Vec<_>>().join("\n")
-        })
+        self.common
+            .output
+            .print(&topics, |topics| topics.iter().map(described_text).collect::<Vec<_>>().join("\n"))
     }
 }
 
-async fn describe(client: &Client, name: &str, info: &TopicInfo, all_configs: bool) -> Result<Described, Failure> {
-    let led: Vec<i32> = info.partitions.iter().filter(|(_, part)| part.leader.is_some()).map(|(at, _)| *at).collect();
+async fn describe(
+    client: &Client,
+    name: &str,
+    info: &TopicInfo,
+    all_configs: bool,
+) -> Result<Described, Failure> {
+    let led: Vec<i32> =
+        info.partitions.iter().filter(|(_, part)| part.leader.is_some()).map(|(at, _)| *at).collect();
     let at = |place| led.iter().map(|partition| (*partition, place)).collect::<Vec<_>>();
     let first = client.list_offsets(name, &at(OffsetAt::Earliest)).await?;
     let end = client.list_offsets(name, &at(OffsetAt::Latest)).await?;
@@ -304,7 +311,8 @@ async fn describe(client: &Client, name: &str, info: &TopicInfo, all_configs: bo
 fn described_text(topic: &Described) -> String {
     let list = |nodes: &[i32]| nodes.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let number = |offset: Option<i64>| offset.map_or_else(|| "?".to_owned(), |offset| offset.to_string());
-    let mut rows = table(["partition", "leader", "epoch", "replicas", "in sync", "first offset", "end offset"]);
+    let mut rows =
+        table(["partition", "leader", "epoch", "replicas", "in sync", "first offset", "end offset"]);
     for partition in &topic.partitions {
         rows.add_row([
             partition.partition.to_string(),
@@ -332,7 +340,9 @@ impl AlterArgs {
         let deleted = |name| ConfigChange { name, op: AlterOp::Delete, value: None };
         changes.extend(self.delete.into_iter().map(deleted));
         if changes.is_empty() {
-            return Err(Failure::usage("nothing to change: give --config NAME=VALUE or --delete-config NAME"));
+            return Err(Failure::usage(
+                "nothing to change: give --config NAME=VALUE or --delete-config NAME",
+            ));
         }
         let client = self.common.connect().await?;
         client.alter_topic(&self.name, &changes, self.validate_only).await?;
@@ -353,7 +363,13 @@ impl DeleteArgs {
                 deleted => deleted?,
             }
             let action = "deleted";
-            self.common.changed(&Changed { topic, action, id: None, partitions: None, only_checked: false })?;
+            self.common.changed(&Changed {
+                topic,
+                action,
+                id: None,
+                partitions: None,
+                only_checked: false,
+            })?;
         }
         Ok(())
     }

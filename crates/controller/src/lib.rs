@@ -1,4 +1,22 @@
-//! Being built.
-#![allow(missing_docs)]
-pub mod store;
+//! Hosts the metadata of [`forebay_meta`] on a Raft group and publishes it as `watch<Arc<Image>>`.
+//!
+//! ```text
+//!   propose(Command) --bounded queue--> decide task --one Raft entry per batch--> commit --> replay --> image()
+//!                                           ^                                                  |
+//!                                           +------------------ newest Image ------------------+
+//! ```
+//!
+//! The only room that names openraft. The Raft task is supervised: when it dies, of an error or a panic, it is
+//! started again from disk with back-off, while [`Controller::image`] keeps the last Image and proposals wait.
+//! This room does not know topics' data, clients, or what a node does with an Image.
+
+mod config;
+mod controller;
+mod propose;
 mod raft;
+pub mod store;
+mod supervise;
+
+pub use config::{ControllerConfig, ControllerEnv};
+pub use controller::{Controller, ControllerStatus, StartError};
+pub use propose::ProposeError;

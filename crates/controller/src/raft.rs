@@ -18,7 +18,7 @@ use crate::store::{Entry, EntryId, Payload};
 pub(crate) use log::{RaftLog, SharedLog};
 pub(crate) use machine::{Machine, Newest, Publisher, SharedSnapshots};
 pub(crate) use network::NoPeers;
-pub(crate) use runtime::{ControlRuntime, RaftRng, with_rng};
+pub(crate) use runtime::{ControlRuntime, with_rng};
 
 /// The types this Raft group is made of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,3 +126,6 @@ fn raft_entry(entry: Entry) -> Result<RaftEntry, EntryError> {
     };
     Ok(RaftEntry { log_id: log_id(entry.id), payload })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@
 //!   0 "FBRS" | 4 version u16 = 1 | 6 flags u8 (1 vote, 2 vote is committed, 4 purged, 8 committed) | 7 zero
 //!   8 sequence u64 | 16 segment bytes u64 | 24 segments u32 | 28 zero u32
 //!   32 vote: term u64, node u64 | 48 purged: term, node, index u64 | 72 committed: term, node, index u64
-//!   96 generation u64 | 104 dead from u64 | zeros | 508 checksum of the 508 bytes before
+//!   96 generation u64 | 104 dead from u64 | 112 first index u64 | zeros | 508 checksum of the 508 bytes before
 //!
 //! raft.log     segments of equal size, used in a ring; frames from the start of each, on multiples of 8
 //!   0 "FBRE" | 4 version u8 = 1 | 5 kind u8 (0 blank, 1 batch, 2 membership) | 6 zero u16 | 8 payload length u32
@@ -17,7 +17,7 @@
 //!   32 index u64 | 40 term u64 | 48 node u64 | 56 durable u64: entries below this index were synced before
 //!   64 payload | zeros to a multiple of 8
 //!
-//! snapshot.0, snapshot.1   written alternately; body first, synced, then the header, synced
+//! snapshot.0, snapshot.1   written alternately; one whose body does not match its header is unfinished
 //!   0 "FBRN" | 4 version u16 = 1 | 6 has last u8 | 7 zero | 8 sequence u64 | 16 last: term, node, index u64
 //!   40 membership length u32 | 44 data length u64 | 52 checksum u32 of the body | zeros
 //!   508 checksum of the 508 bytes before | zeros | 4096 body: membership, data

@@ -42,10 +42,12 @@ impl EpochCache {
         }
     }
 
-    /// Notes that a batch of `epoch` lies at `offset`. Epochs that are not newer than the latest change nothing.
+    /// Notes that a batch of `epoch` lies at `offset`. Epochs that are not newer than the latest change nothing; one
+    /// that begins where an older one does replaces it, for that one has no batch left.
     pub fn assign(&mut self, epoch: LeaderEpoch, offset: Offset) {
         if epoch.0 >= 0 && self.latest().is_none_or(|latest| latest < epoch) {
-            self.entries = self.entries.iter().copied().chain([(epoch, offset)]).collect();
+            let before = self.entries.iter().copied().filter(|entry| entry.1 < offset);
+            self.entries = before.chain([(epoch, offset)]).collect();
         }
     }
 

@@ -29,7 +29,7 @@ pub use command::{
     TopicDefaults, TopicRef,
 };
 pub use image::{Assignment, Broker, Endpoint, Image, Topic};
-pub use reconcile::{Action, Have, Leading, reconcile};
+pub use reconcile::{Action, Have, Leading, changed_topics, reconcile, reconcile_topics};
 pub use record::{Record, RecordError};
 pub use refusal::Refusal;
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError};

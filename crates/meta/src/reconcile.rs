@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId};
+use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
+use imbl::ordmap::DiffItem;
 
 use crate::{Assignment, Image, Topic};
 
@@ -67,6 +68,15 @@ pub enum Action {
     },
 }
 
+/// The topics that differ between two Images, found without walking what the two share: making the 20,000th topic
+/// does not look at the others.
+pub fn changed_topics(old: &Image, new: &Image) -> BTreeSet<TopicId> {
+    let id_of = |item| match item {
+        DiffItem::Add(id, _) | DiffItem::Remove(id, _) | DiffItem::Update { new: (id, _), .. } => *id,
+    };
+    old.topics.diff(&new.topics).map(id_of).collect()
+}
+
 /// What node `me` with the directories `mine` must do so that what it has becomes what the Image wants.
 ///
 /// An Image that is not formatted wants nothing and forbids nothing. The caller must not pass an Image that is
@@ -77,35 +87,58 @@ pub fn reconcile(
     me: NodeId,
     mine: &BTreeSet<DirectoryId>,
 ) -> Vec<Action> {
-    if !want.is_formatted() {
-        return Vec::new();
-    }
+    let topics = have.keys().map(|id| id.topic).chain(want.topics.keys().copied()).collect();
+    reconcile_topics(&topics, want, have, me, mine)
+}
+
+/// [`reconcile`] for these topics only.
+pub fn reconcile_topics(
+    topics: &BTreeSet<TopicId>,
+    want: &Image,
+    have: &BTreeMap<PartitionId, Have>,
+    me: NodeId,
+    mine: &BTreeSet<DirectoryId>,
+) -> Vec<Action> {
     let mut actions = Vec::new();
-    for (id, held) in have {
-        match want.partition(*id).and_then(|assignment| assignment.directory_of(me)) {
-            None => actions.push(Action::Delete { id: *id, directory: held.directory }),
-            // A replica in the wrong directory is never deleted here: moving it is a job of its own.
-            Some(wanted) if wanted != held.directory && held.running.is_some() => {
-                actions.push(Action::Stop { id: *id })
+    if want.is_formatted() {
+        for topic in topics {
+            leave(*topic, want, have, me, &mut actions);
+            if let Some(topic) = want.topics.get(topic) {
+                approach_topic(topic, have, me, mine, &mut actions);
             }
-            Some(_) => {}
-        }
-    }
-    for topic in want.topics.values() {
-        for (index, assignment) in (0..).zip(&topic.partitions) {
-            let Some(directory) = assignment.directory_of(me).filter(|directory| mine.contains(directory))
-            else {
-                continue;
-            };
-            let id = PartitionId { topic: topic.id, index };
-            let running = have
-                .get(&id)
-                .filter(|held| held.directory == directory)
-                .and_then(|held| held.running.as_ref());
-            approach(id, topic, assignment, directory, running, me, &mut actions);
         }
     }
     actions
+}
+
+/// What to give up of one topic.
+fn leave(topic: TopicId, want: &Image, have: &BTreeMap<PartitionId, Have>, me: NodeId, actions: &mut Vec<Action>) {
+    let of_topic = PartitionId { topic, index: i32::MIN }..=PartitionId { topic, index: i32::MAX };
+    for (id, held) in have.range(of_topic) {
+        match want.partition(*id).and_then(|assignment| assignment.directory_of(me)) {
+            None => actions.push(Action::Delete { id: *id, directory: held.directory }),
+            // A replica in the wrong directory is never deleted here: moving it is a job of its own.
+            Some(wanted) if wanted != held.directory && held.running.is_some() => actions.push(Action::Stop { id: *id }),
+            Some(_) => {}
+        }
+    }
+}
+
+fn approach_topic(
+    topic: &Topic,
+    have: &BTreeMap<PartitionId, Have>,
+    me: NodeId,
+    mine: &BTreeSet<DirectoryId>,
+    actions: &mut Vec<Action>,
+) {
+    for (index, assignment) in (0..).zip(&topic.partitions) {
+        let Some(directory) = assignment.directory_of(me).filter(|directory| mine.contains(directory)) else {
+            continue;
+        };
+        let id = PartitionId { topic: topic.id, index };
+        let running = have.get(&id).filter(|held| held.directory == directory).and_then(|held| held.running.as_ref());
+        approach(id, topic, assignment, directory, running, me, actions);
+    }
 }
 
 fn approach(

@@ -1,20 +1,20 @@
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use forebay_base::{Clock, LeaderEpoch, Offset};
-use forebay_log::{Disk, Log, LogError, Stamped, SyncJob, SyncPool};
-use forebay_records::{BatchHeader, HEADER_LEN, stamp, stamp_log_append_time};
+use forebay_log::{Disk, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
-use crate::event::{Appended, Effect, Event, Ticket};
-use crate::inbox::{Append, Inbox, Message, Opening, Reply, Slot};
+use crate::event::{Appended, Event, Ticket};
+use crate::inbox::{Append, Inbox, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::producers::Producers;
 use crate::replica::{Recovered, Replica};
 use crate::view::View;
+
+mod act;
 
 /// Bytes gathered into one write. Beyond this nothing is won, and others wait.
 const GATHER_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -342,88 +342,6 @@ impl Tenant {
     fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
-    }
-
-    /// Steps the core and does what it wants, until it wants nothing more.
-    fn step(&mut self, event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let mut effects = Vec::new();
-            self.core.step(self.site.clock.now(), event, &mut effects);
-            assert!(self.core.positions().hold(), "positions out of order: {:?}", self.core.positions());
-            for effect in effects {
-                self.act(effect, &mut events);
-            }
-        }
-    }
-
-    /// Does one effect. What reports on it at once is added to `events`.
-    fn act(&mut self, effect: Effect, events: &mut VecDeque<Event>) {
-        match effect {
-            Effect::Write { ticket, base, epoch, append_time } => {
-                self.stamp(ticket, base, epoch, append_time)
-            }
-            Effect::Sync => self.sync(),
-            Effect::AdvanceStart { to } => match self.log.advance_start(to) {
-                Ok(()) => events.push_back(Event::StartMoved { to }),
-                Err(error) => {
-                    let reason = error.to_string();
-                    events.push_back(Event::StartStuck { reason: reason.clone() });
-                    events.extend(is_storage_fault(&error).then_some(Event::SyncFailed { reason }));
-                }
-            },
-            Effect::Publish => self.partition.publish(view(&self.core, &self.log)),
-            Effect::Answer { ticket, result } => {
-                if let Some((_, reply)) = self.appends.remove(&ticket) {
-                    let _ = reply.send(result);
-                }
-            }
-            Effect::Deleted { ticket, result } => {
-                if let Some(reply) = self.deletions.remove(&ticket) {
-                    let _ = reply.send(result);
-                }
-            }
-            Effect::Fail { reason } => {
-                self.log.poison(&reason);
-                tracing::error!(
-                    partition = %self.partition.id(), %reason,
-                    "storage fault: the partition takes no writes until it is opened again; reads go on"
-                );
-            }
-        }
-    }
-
-    fn stamp(&mut self, ticket: Ticket, base: Offset, epoch: LeaderEpoch, append_time: Option<i64>) {
-        let stamped = self.appends.get_mut(&ticket).and_then(|(bytes, _)| {
-            // From here on the log has the bytes; who waits for a commit must not hold them.
-            let batch = std::mem::take(bytes);
-            let mut header: [u8; HEADER_LEN] = *batch.first_chunk()?;
-            let rest = batch.slice(HEADER_LEN..);
-            stamp(&mut header, base, epoch);
-            if let Some(timestamp) = append_time {
-                stamp_log_append_time(&mut header, &rest, timestamp);
-            }
-            let info = BatchHeader::parse(&header).ok()?;
-            Some(Stamped { header, rest, info })
-        });
-        match stamped {
-            Some(stamped) => self.stamped.push(stamped),
-            None => panic!("a batch that passed the intake has no header"),
-        }
-    }
-
-    fn sync(&self) {
-        let Some(target) = self.log.unsynced() else {
-            // Nothing to wait for: the log is durable already.
-            self.site.inbox.post(Message::Synced(self.slot, self.log.durable_end(), Ok(())));
-            return;
-        };
-        let (inbox, slot, upto) = (Arc::clone(&self.site.inbox), self.slot, target.upto);
-        let done = move |outcome: io::Result<()>| {
-            let outcome = outcome.map_err(|error| format!("the volume failed to sync: {error}"));
-            inbox.post(Message::Synced(slot, upto, outcome));
-        };
-        self.site.pool.submit(SyncJob { file: target.file, done: Box::new(done) });
     }
 }
 

@@ -115,6 +115,9 @@ impl Plan {
 
     /// The fault of this call, if it has one; counts the call.
     pub(super) fn strike(&mut self, call: Call, path: &Path) -> Option<Fault> {
+        if self.0.is_empty() {
+            return None;
+        }
         let text = path.to_string_lossy();
         let mut found = None;
         for planned in

@@ -45,7 +45,7 @@ fn every_item_lost_alone_and_kept_alone() {
 
 #[test]
 fn drawn_programs_cut_here_and_there() {
-    for seed in 0..40 {
+    for seed in 0..30 {
         let steps = workload::drawn(seed, 40);
         let search = Search { steps: &steps, seed, ignored: None };
         let few = |disk: &SimDisk, cut: u64| {
@@ -55,11 +55,4 @@ fn drawn_programs_cut_here_and_there() {
             panic!("program {seed}: {violation:?}\n{steps:?}");
         }
     }
-}
-
-#[test]
-fn debug_one() {
-    let steps = workload::drawn(4, 40);
-    let search = Search { steps: &steps, seed: 4, ignored: None };
-    search.debug(372, Survivors::Random(2688876625210978801));
 }

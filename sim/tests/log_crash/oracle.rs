@@ -40,6 +40,10 @@ pub(crate) struct Oracle {
     pub(crate) start_tried: i64,
     /// Below this everything was answered as durable.
     pub(crate) durable: i64,
+    /// The recovery point that was answered as durable: nothing below is ever cut off.
+    pub(crate) believed: i64,
+    /// The leader epoch that batches are stamped with; every process has a new one.
+    pub(crate) epoch: i32,
 }
 
 /// What a log shows: enough to see that two are the same.
@@ -80,6 +84,8 @@ impl Oracle {
             start: 0,
             start_tried: 0,
             durable: 0,
+            believed: 0,
+            epoch: 0,
         }
     }
 
@@ -107,6 +113,7 @@ impl Oracle {
         let cut = self.current.iter().position(|batch| batch.base >= to).unwrap_or(self.current.len());
         self.ghosts.extend(self.current.split_off(cut));
         self.durable = self.durable.min(to);
+        self.believed = self.believed.min(to);
     }
 
     pub(crate) fn started_at(&mut self, start: i64) {
@@ -160,7 +167,7 @@ impl Oracle {
     }
 
     /// The batch that holds `offset`.
-    fn read(&self, log: &Log, offset: i64, end: i64) -> Verdict<Bytes> {
+    pub(crate) fn read(&self, log: &Log, offset: i64, end: i64) -> Verdict<Bytes> {
         let slice = log.segments().read(Offset(offset), Offset(end), 1).map_err(|error| error.to_string())?;
         let slice = slice.ok_or_else(|| format!("nothing at {offset} below {end}"))?;
         slice.read_checked().map_err(|error| format!("at {offset}: {error}"))

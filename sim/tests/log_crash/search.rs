@@ -1,10 +1,13 @@
 //! Looks for a power cut after which the log breaks a promise.
 
+use std::path::PathBuf;
+
 use forebay_base::{Offset, Rng, SeededRng};
+use forebay_records::BatchHeader;
 use forebay_sim::SimDisk;
 use forebay_sim::disk::{Call, Survivors, SyncSite};
 
-use crate::oracle::{Oracle, Seen, Verdict, demand};
+use crate::oracle::{Oracle, Seen, Verdict, Written, demand};
 use crate::workload::{Process, Step, open};
 
 /// One program and the syncs that are left out of it.
@@ -36,19 +39,6 @@ impl Search<'_> {
         }
     }
 
-    pub(crate) fn debug(&self, cut: u64, survivors: Survivors) {
-        let trace = std::sync::Arc::new(forebay_sim::Trace::with_text());
-        let disk = SimDisk::new(trace.clone());
-        let mut oracle = Oracle::new();
-        disk.cut_at(cut);
-        let result = Process::start(&disk, &mut oracle, self.seed).and_then(|mut process| process.run(self.steps)).map_err(|stopped| stopped.0);
-        println!("{result:?}");
-        let verdict = self.outcome(&disk, &oracle, survivors);
-        let text = trace.text();
-        println!("{text}");
-        println!("{verdict:?} start {} durable {} {:?}", oracle.start, oracle.durable, oracle.current.iter().map(|w| (w.base, w.next, w.bytes.len())).collect::<Vec<_>>());
-    }
-
     /// Runs the program, to its end or to the cut.
     fn play(&self, cut: Option<u64>) -> (SimDisk, Oracle, Verdict<()>) {
         let (disk, mut oracle) = (self.disk(), Oracle::new());
@@ -74,7 +64,10 @@ impl Search<'_> {
     }
 
     /// Cuts at every change, and looks at the survivors that `choose` names for that cut.
-    pub(crate) fn every_cut(&self, choose: impl Fn(&SimDisk, u64) -> Vec<Survivors>) -> Result<u64, Violation> {
+    pub(crate) fn every_cut(
+        &self,
+        choose: impl Fn(&SimDisk, u64) -> Vec<Survivors>,
+    ) -> Result<u64, Violation> {
         let lost = |why| Violation { cut: u64::MAX, survivors: Survivors::Everything, why };
         let calls = self.calls().map_err(lost)?;
         let mut outcomes = 0;
@@ -100,6 +93,9 @@ impl Search<'_> {
         let mut oracle = oracle.clone();
         let before_recovery = oracle.clone();
         let seen = self.recover(&after, &mut oracle)?;
+        if survivors == Survivors::Nothing {
+            self.rotten(disk, before_recovery.clone())?;
+        }
         self.cut_in_recovery(disk, before_recovery, survivors)?;
         self.goes_on(&after, oracle, seen)
     }
@@ -108,6 +104,35 @@ impl Search<'_> {
     fn recover(&self, disk: &SimDisk, oracle: &mut Oracle) -> Verdict<Seen> {
         let (_dir, log) = open(disk, oracle).map_err(|stopped| stopped.0)?;
         oracle.check(&log)
+    }
+
+    /// One bit below the recovery point turned around: found by who reads that batch, and nothing is cut off.
+    fn rotten(&self, disk: &SimDisk, mut oracle: Oracle) -> Verdict<()> {
+        let believed = |batch: &&Written| batch.next <= oracle.believed && batch.next > oracle.start;
+        let Some(rotten) = oracle.current.iter().rfind(believed).cloned() else { return Ok(()) };
+        let after = disk.restart_with(Survivors::Nothing);
+        self.ignore(&after);
+        flip_last_bit(&after, &rotten)?;
+        let (_dir, log) =
+            open(&after, &mut oracle).map_err(|stopped| format!("rot at {}: {}", rotten.base, stopped.0))?;
+        demand!(
+            log.end().0 >= oracle.durable,
+            "one rotten batch below the recovery point cut the log at {}",
+            log.end()
+        );
+        for batch in
+            oracle.current.iter().filter(|batch| batch.next > log.start().0 && batch.next <= oracle.durable)
+        {
+            let read = oracle.read(&log, batch.base.max(log.start().0), log.end().0);
+            let sound = read.is_ok_and(|bytes| bytes == batch.bytes);
+            demand!(
+                sound == (batch.base != rotten.base),
+                "rot at {}, batch {} sound: {sound}",
+                rotten.base,
+                batch.base
+            );
+        }
+        Ok(())
     }
 
     /// The power goes again while the log recovers.
@@ -163,6 +188,23 @@ impl Search<'_> {
     }
 }
 
+/// Turns around a bit of the last byte of a batch.
+fn flip_last_bit(disk: &SimDisk, batch: &Written) -> Verdict<()> {
+    let logs = disk.files().into_iter().map(|(path, _)| path).filter(|path| path.ends_with(".log"));
+    for path in logs.map(PathBuf::from) {
+        let contents = disk.contents(&path).map_err(|error| error.to_string())?;
+        let mut at = 0;
+        while let Ok(header) = BatchHeader::parse(&contents[at..]) {
+            let end = at + header.len;
+            if contents.get(at..end).is_some_and(|bytes| *bytes == batch.bytes) {
+                return disk.flip_bit(&path, end as u64 - 1).map_err(|error| error.to_string());
+            }
+            at = end.min(contents.len());
+        }
+    }
+    Err(format!("the durable batch {} is nowhere", batch.base))
+}
+
 fn base(bytes: &bytes::Bytes) -> i64 {
-    forebay_records::BatchHeader::parse(bytes).map_or(Offset::default().0, |header| header.base_offset.0)
+    BatchHeader::parse(bytes).map_or(Offset::default().0, |header| header.base_offset.0)
 }

@@ -6,9 +6,6 @@ use crate::extremes_and;
 use crate::search::Search;
 use crate::workload::EVERYTHING;
 
-/// Syncs that only save work or time: every crash is survived without them too.
-const NOT_FOR_SAFETY: &[(&str, PathKind)] = &[];
-
 macro_rules! needed {
     ($($name:ident: $phase:literal, $kind:ident;)*) => {
         const NEEDED: &[(&str, PathKind)] = &[$(($phase, PathKind::$kind)),*];
@@ -29,10 +26,8 @@ needed! {
     names_above_the_data_directory: "lock", OuterDir;
     names_left_by_a_killed_process: "lock", DataDir;
     subdirectories_of_a_fresh_directory: "format", DataDir;
-    names_above_a_fresh_directory: "format", OuterDir;
     the_identity_before_its_name: "format", Identity;
     taking_the_clean_mark: "take the clean mark", DataDir;
-    partitions_left_by_a_killed_process: "take the clean mark", PartitionsDir;
     leaving_the_clean_mark: "leave the clean mark", CleanMark;
     the_name_of_the_clean_mark: "leave the clean mark", DataDir;
     the_name_of_a_new_partition: "append", PartitionsDir;
@@ -56,7 +51,7 @@ needed! {
 #[test]
 fn every_sync_has_its_test() {
     let search = Search { steps: EVERYTHING, seed: 1, ignored: None };
-    let named = NEEDED.iter().chain(NOT_FOR_SAFETY).map(|(phase, kind)| SyncSite::new(phase, *kind));
+    let named = NEEDED.iter().map(|(phase, kind)| SyncSite::new(phase, *kind));
     let mut named: Vec<SyncSite> = named.collect();
     named.sort();
     assert_eq!(search.sites().unwrap(), named);

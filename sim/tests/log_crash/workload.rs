@@ -96,7 +96,6 @@ pub(crate) struct Process<'a> {
     dir: Option<DataDir>,
     log: Log,
     now: i64,
-    epoch: i32,
     rng: SeededRng,
 }
 
@@ -104,7 +103,8 @@ impl<'a> Process<'a> {
     /// Starts on whatever the disk holds; formats a fresh one.
     pub(crate) fn start(disk: &'a SimDisk, oracle: &'a mut Oracle, seed: u64) -> Result<Self, Stopped> {
         let (dir, log) = open(disk, oracle)?;
-        Ok(Self { disk, oracle, dir: Some(dir), log, now: 1_000_000, epoch: 1, rng: SeededRng::new(seed) })
+        oracle.epoch += 1;
+        Ok(Self { disk, oracle, dir: Some(dir), log, now: 1_000_000, rng: SeededRng::new(seed) })
     }
 
     /// Runs the steps; an error is the first call that failed without being told to.
@@ -131,10 +131,7 @@ impl<'a> Process<'a> {
                 self.retain(config, self.now + 120_000)
             }
             Step::Truncate(batches) => self.truncate(batches),
-            Step::Checkpoint => {
-                self.disk.phase("checkpoint");
-                self.log.checkpoint().map_err(stopped)
-            }
+            Step::Checkpoint => self.checkpoint(),
             Step::Restart => self.restart(),
             Step::FailSync(failing) => self.fail_sync(failing),
         }
@@ -146,7 +143,7 @@ impl<'a> Process<'a> {
         let (records, len) = (1 + self.rng.next_u64() % 2, 48 + 240 * (self.rng.next_u64() % 4));
         // Wavering timestamps: the largest of a segment is not always its last.
         let timestamp = self.now + (self.rng.next_u64() % 5_000) as i64;
-        let mut builder = BatchBuilder::new().stamped(Offset(base), LeaderEpoch(self.epoch));
+        let mut builder = BatchBuilder::new().stamped(Offset(base), LeaderEpoch(self.oracle.epoch));
         for _ in 0..records {
             let value: Vec<u8> =
                 (0..len / records / 8).flat_map(|_| self.rng.next_u64().to_le_bytes()).collect();
@@ -216,7 +213,7 @@ impl<'a> Process<'a> {
             Failing::Roll => self.roll(),
             Failing::AdvanceStart => self.advance_start(2),
             Failing::Truncate => self.truncate(2),
-            Failing::Checkpoint => self.log.checkpoint().map_err(stopped),
+            Failing::Checkpoint => self.checkpoint(),
         };
         self.disk.heal();
         if self.disk.is_cut() {
@@ -225,7 +222,8 @@ impl<'a> Process<'a> {
         self.disk.phase("open the log");
         let Some(path) = self.dir.as_ref().map(log_path) else { return failed };
         self.log = Log::open(Arc::new(self.disk.clone()), &path, log_config(), false).map_err(stopped)?;
-        let seen = self.oracle.check(&self.log).map_err(|why| Stopped(format!("after a failed sync: {why}")))?;
+        let seen =
+            self.oracle.check(&self.log).map_err(|why| Stopped(format!("after a failed sync: {why}")))?;
         self.oracle.adopt(&seen);
         Ok(())
     }
@@ -271,7 +269,14 @@ impl<'a> Process<'a> {
         self.oracle.truncating(to);
         self.log.truncate(Offset(to)).map_err(stopped)?;
         self.oracle.ghosts.clear();
-        self.epoch += 1;
+        self.oracle.epoch += 1;
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Stopped> {
+        self.disk.phase("checkpoint");
+        self.log.checkpoint().map_err(stopped)?;
+        self.oracle.believed = self.log.durable_end().0;
         Ok(())
     }
 
@@ -279,6 +284,7 @@ impl<'a> Process<'a> {
         self.disk.phase("close");
         self.log.close(&self.oracle.producers()).map_err(stopped)?;
         self.oracle.synced(self.log.end().0);
+        self.oracle.believed = self.log.end().0;
         self.disk.phase("leave the clean mark");
         self.oracle.clean = Progress::Trying;
         self.dir.take().map_or(Ok(()), |dir| dir.leave_clean_mark()).map_err(stopped)?;

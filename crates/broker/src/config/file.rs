@@ -3,8 +3,8 @@ use std::path::Path;
 
 use super::ConfigError;
 
-/// Reads `name=value` lines. Blank lines and lines that start with `#` or `!` are passed over; spaces around names
-/// and values are dropped; a name may come once. `path` is for the errors.
+/// Reads `name=value` lines. Blank lines and lines that start with `#` or `!` are passed over; spaces around
+/// names and values are dropped; a name may come once. `path` is for the errors.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, String)>, ConfigError> {
     let (mut pairs, mut seen) = (Vec::new(), BTreeMap::new());
     for (index, line) in text.lines().map(str::trim).enumerate() {

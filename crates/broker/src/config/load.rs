@@ -11,8 +11,8 @@ const OTHER_VARIABLES: [&str; 3] = ["FOREBAY_CONFIG", "FOREBAY_BOOTSTRAP", "FORE
 const SERVICE_LINKS: [&str; 2] = ["FOREBAY_SERVICE_", "FOREBAY_PORT"];
 
 impl Config {
-    /// Builds the configuration: defaults, then the file, the environment and the flags, later ones winning. Every
-    /// name must be known and every value in bounds.
+    /// Builds the configuration: defaults, then the file, the environment and the flags, later ones winning.
+    /// Every name must be known and every value in bounds.
     pub fn load(sources: ConfigSources) -> Result<Config, ConfigError> {
         let mut config = Config::default();
         if let Some(path) = sources.file {
@@ -73,14 +73,15 @@ impl Config {
         }
         if self.queued_max_request_bytes < self.socket_request_max_bytes as u64 {
             return conflict(format!(
-                "queued.max.request.bytes={} is less than socket.request.max.bytes={}: the largest request would \
-                 never be admitted",
+                "queued.max.request.bytes={} is less than socket.request.max.bytes={}: the largest request \
+                 would never be admitted",
                 self.queued_max_request_bytes, self.socket_request_max_bytes
             ));
         }
         if self.message_max_bytes > self.socket_request_max_bytes {
             return conflict(format!(
-                "message.max.bytes={} is more than socket.request.max.bytes={}: no request could carry such a batch",
+                "message.max.bytes={} is more than socket.request.max.bytes={}: no request could carry \
+                 such a batch",
                 self.message_max_bytes, self.socket_request_max_bytes
             ));
         }
@@ -129,7 +130,8 @@ fn gather(overrides: Vec<(String, String)>) -> Vec<(String, String)> {
     gathered
 }
 
-/// The candidate that needs the fewest edits to become `name`, unless it needs more than a third of its length.
+/// The candidate that needs the fewest edits to become `name`, unless it needs more than a third of its
+/// length.
 fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase().replace('_', ".");
     let ranked = candidates.map(|known| (edits(&wanted, &known.to_lowercase().replace('_', ".")), known));

@@ -76,7 +76,8 @@ impl Kind {
         matches!(self, Self::List)
     }
 
-    /// Kafka's number for the type, as DescribeConfigs answers it: 1 boolean, 2 string, 3 int, 5 long, 7 list.
+    /// Kafka's number for the type, as DescribeConfigs answers it: 1 boolean, 2 string, 3 int, 5 long, 7
+    /// list.
     pub fn kafka_type(&self) -> i8 {
         match self {
             Self::Boolean => 1,

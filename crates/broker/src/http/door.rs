@@ -26,8 +26,8 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// A door whose connections are closed when nothing moves on them for `patience`: idle ones, and clients that
-    /// send half a request or read half an answer.
+    /// A door whose connections are closed when nothing moves on them for `patience`: idle ones, and clients
+    /// that send half a request or read half an answer.
     pub(super) fn new(listener: Box<dyn Listener>, patience: Duration) -> Self {
         Self { listener, patience, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }

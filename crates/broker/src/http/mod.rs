@@ -61,8 +61,8 @@ impl HttpState {
         Self { gather: Arc::new(move || Box::pin(gather::facts(shared.clone(), probes.clone()))), metrics }
     }
 
-    /// Makes an answer from the facts of this moment. On a thread of its own: the page of a large cluster takes a
-    /// while to write, and the thread that serves HTTP also carries the metadata quorum.
+    /// Makes an answer from the facts of this moment. On a thread of its own: the page of a large cluster
+    /// takes a while to write, and the thread that serves HTTP also carries the metadata quorum.
     async fn answer<T: Send + 'static>(
         &self,
         make: impl FnOnce(&Facts, &Metrics) -> T + Send + 'static,

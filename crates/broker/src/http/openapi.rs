@@ -34,7 +34,10 @@ fn path(route: &Route) -> Value {
         let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
         json!({ "description": description, "content": { "application/json": { "schema": schema } } })
     };
-    let text = |media: &str, kind: &str| json!({ "description": route.summary, "content": { media: { "schema": { "type": kind } } } });
+    let plain = |media: &str, kind: &str| {
+        let schema = json!({ "type": kind });
+        json!({ "description": route.summary, "content": { media: { "schema": schema } } })
+    };
     let answer = match route.answer {
         Answer::Json(schema) => json_of(schema, route.summary),
         Answer::JsonOrUnavailable(schema) => {
@@ -53,8 +56,8 @@ fn path(route: &Route) -> Value {
             responses.insert("400".to_owned(), json_of("Error", "A parameter is not valid."));
             json_of(schema, route.summary)
         }
-        Answer::Document => text("application/json", "object"),
-        Answer::Text => text("text/plain", "string"),
+        Answer::Document => plain("application/json", "object"),
+        Answer::Text => plain("text/plain", "string"),
     };
     responses.insert("200".to_owned(), answer);
     if route.path.contains("{name}") {
@@ -65,7 +68,8 @@ fn path(route: &Route) -> Value {
 }
 
 fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value {
-    json!({ "name": name, "in": place, "required": place == "path", "description": description, "schema": schema })
+    let required = place == "path";
+    json!({ "name": name, "in": place, "required": required, "description": description, "schema": schema })
 }
 
 /// An object of which every property is always there.
@@ -118,8 +122,8 @@ fn schemas() -> Value {
             "log": { "anyOf": [{ "$ref": "#/components/schemas/Log" }, { "type": "null" }] },
         })),
         "Log": object(json!({
-            "start_offset": number, "end_offset": number, "high_watermark": number, "last_stable_offset": number,
-            "size_bytes": number,
+            "start_offset": number, "end_offset": number, "high_watermark": number,
+            "last_stable_offset": number, "size_bytes": number,
         })),
         "VolumeList": object(json!({ "volumes": list_of("Volume") })),
         "Volume": object(json!({

@@ -214,7 +214,8 @@ async fn a_client_that_stops_in_the_middle_is_closed() {
     served.abort();
 }
 
-/// Every route is documented, every documented path answers, and every answer has exactly the documented shape.
+/// Every route is documented, every documented path answers, and every answer has exactly the documented
+/// shape.
 #[tokio::test]
 async fn the_openapi_document_tells_the_truth() {
     let served = Served::start();

@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use forebay_wire::kafka::ApiKey;
@@ -13,8 +12,6 @@ pub(crate) struct Session {
     pub(crate) listener: Arc<str>,
     /// Who it speaks for.
     pub(crate) principal: Principal,
-    /// Where it comes from.
-    pub(crate) peer: SocketAddr,
 }
 
 /// One request, as far as every handler needs it.

@@ -66,9 +66,11 @@ pub(crate) fn of_log_error(error: &LogError) -> ErrorCode {
 
 pub(crate) fn of_propose_error(error: &ProposeError) -> Failure {
     let code = match error {
-        ProposeError::NotLeader => ErrorCode::NotController,
-        ProposeError::Full(_) => ErrorCode::PolicyViolation,
-        ProposeError::Stopped | ProposeError::Timeout => ErrorCode::RequestTimedOut,
+        ProposeError::NotLeader { .. } => ErrorCode::NotController,
+        ProposeError::Full { .. } | ProposeError::TooLarge { .. } => ErrorCode::PolicyViolation,
+        ProposeError::OutcomeUnknown | ProposeError::Stopped | ProposeError::Timeout { .. } => {
+            ErrorCode::RequestTimedOut
+        }
     };
     Failure::new(code, error.to_string())
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_base::{Piece, limits};
+use forebay_base::{Piece, limits, total_len};
 use forebay_link::{Conn, FrameError, FrameReader};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, Stream};
@@ -75,6 +75,7 @@ pub(super) struct Connection {
     /// A request that nothing may overtake is in work (every request but Produce is one).
     exclusive: bool,
     out: VecDeque<Piece>,
+    out_bytes: u64,
     draining: Option<BoxFuture<'static, ()>>,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
@@ -100,6 +101,7 @@ impl Connection {
             replies: FuturesOrdered::new(),
             exclusive: false,
             out: VecDeque::new(),
+            out_bytes: 0,
             draining: Some(draining),
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
@@ -144,7 +146,9 @@ impl Connection {
     }
 
     fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let busy = self.exclusive || self.replies.len() >= limits::CONNECTION_REQUESTS_MAX;
+        let busy = self.exclusive
+            || self.replies.len() >= limits::CONNECTION_REQUESTS_MAX
+            || self.out_bytes >= limits::CONNECTION_OUT_BYTES_MAX;
         match &mut self.reading {
             Reading::Stopped => Poll::Pending,
             Reading::Length if busy => Poll::Pending,
@@ -194,7 +198,10 @@ impl Connection {
                 });
             }
             Event::Replied(reply) => return self.answer(reply),
-            Event::Sent(bytes) => self.moved_bytes += bytes,
+            Event::Sent(bytes) => {
+                self.moved_bytes += bytes;
+                self.out_bytes = self.out_bytes.saturating_sub(bytes as u64);
+            }
             Event::SendFailed => return Some(End::Gone),
             Event::Timeout => return self.on_timeout(),
             Event::Drain => {
@@ -202,6 +209,11 @@ impl Connection {
                 self.reading = Reading::Stopped;
             }
         }
+        self.drained()
+    }
+
+    /// The end of a connection that takes no more requests, once everything is answered and sent.
+    fn drained(&self) -> Option<End> {
         let drained = matches!(self.reading, Reading::Stopped) && self.replies.is_empty() && self.out.is_empty();
         drained.then_some(End::Drained)
     }
@@ -223,12 +235,14 @@ impl Connection {
         self.exclusive = self.exclusive && !self.replies.is_empty();
         self.deadline = Instant::now() + idle_max(&self.node);
         match reply {
-            Reply::Answer(pieces) => self.out.extend(pieces),
+            Reply::Answer(pieces) => {
+                self.out_bytes += total_len(&pieces);
+                self.out.extend(pieces);
+            }
             Reply::Silence => {}
             Reply::Refused(sentence) => return Some(End::Refused(sentence)),
         }
-        let drained = matches!(self.reading, Reading::Stopped) && self.replies.is_empty() && self.out.is_empty();
-        drained.then_some(End::Drained)
+        self.drained()
     }
 
     /// The timer is set to the earliest deadline there was; a later one only sets it anew.

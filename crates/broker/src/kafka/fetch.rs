@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_base::{Offset, Piece};
+use forebay_base::{LeaderEpoch, Offset, Piece};
 use forebay_log::Slice;
 use forebay_meta::Topic;
 use forebay_replica::{Partition, View, Waiter};
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::fetch::{
-    AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
 };
 use forebay_wire::Payload;
 
@@ -42,6 +42,8 @@ struct Asked {
     bytes_max: u64,
     target: Result<Arc<Partition>, ErrorCode>,
     epoch: i32,
+    /// Epoch of the record before `from`, where the client tells it (version 12).
+    last_epoch: i32,
 }
 
 /// What one look at a partition's view found.
@@ -49,6 +51,8 @@ struct Found {
     error: ErrorCode,
     view: Option<Arc<View>>,
     slice: Option<Slice>,
+    /// Where the client's log parts from this one (KIP-595).
+    diverging: Option<(LeaderEpoch, Offset)>,
 }
 
 pub(super) async fn answer(call: &Call, request: FetchRequest) -> FetchResponse {
@@ -85,6 +89,7 @@ async fn resolve<'a>(call: &Call, asked: &'a FetchTopic) -> AskedTopic<'a> {
             bytes_max: bound(partition.partition_max_bytes),
             target: target(call, topic.as_deref(), partition, missing).await,
             epoch: partition.current_leader_epoch,
+            last_epoch: partition.last_fetched_epoch,
         });
     }
     AskedTopic { request: asked, name: topic.map(|topic| topic.name.clone()), partitions }
@@ -121,7 +126,8 @@ async fn wait_for(
         let woken = waiter.woken();
         let found = look(topics, bytes_max, committed);
         let bytes: u64 = found.iter().flatten().filter_map(|found| found.slice.as_ref()).map(Slice::len).sum();
-        let failed = found.iter().flatten().any(|found| found.error != ErrorCode::None);
+        let failed =
+            found.iter().flatten().any(|found| found.error != ErrorCode::None || found.diverging.is_some());
         if bytes >= bytes_min || failed || tokio::time::Instant::now() >= deadline {
             return found;
         }
@@ -142,7 +148,7 @@ fn look(topics: &[AskedTopic<'_>], bytes_max: u64, committed: bool) -> Vec<Vec<F
     let mut look_at = |asked: &Asked| {
         let found = match &asked.target {
             Ok(partition) => look_one(asked, partition.view(), left, first, committed),
-            Err(error) => Found { error: *error, view: None, slice: None },
+            Err(error) => Found { error: *error, view: None, slice: None, diverging: None },
         };
         if let Some(slice) = &found.slice {
             left = left.saturating_sub(slice.len());
@@ -155,18 +161,27 @@ fn look(topics: &[AskedTopic<'_>], bytes_max: u64, committed: bool) -> Vec<Vec<F
 
 fn look_one(asked: &Asked, view: Arc<View>, left: u64, first: bool, committed: bool) -> Found {
     let bytes_max = asked.bytes_max.min(left);
+    let diverging = diverging(asked, &view);
     let result = match check_epoch(asked.epoch, view.leader_epoch) {
         Err(unavailable) => Err(of_unavailable(&unavailable).code),
+        Ok(()) if diverging.is_some() => Ok(None),
         Ok(()) if asked.from < view.start || asked.from > view.end => Err(ErrorCode::OffsetOutOfRange),
         Ok(()) => {
             let upto = if committed { view.stable } else { view.high_watermark };
             read(&view, asked.from, upto, bytes_max, first)
         }
     };
-    match result {
-        Ok(slice) => Found { error: ErrorCode::None, view: Some(view), slice },
-        Err(error) => Found { error, view: Some(view), slice: None },
+    let (error, slice) = result.map_or_else(|error| (error, None), |slice| (ErrorCode::None, slice));
+    Found { error, view: Some(view), slice, diverging }
+}
+
+/// The largest epoch up to the client's last one, with its end, if the client has something else there.
+fn diverging(asked: &Asked, view: &View) -> Option<(LeaderEpoch, Offset)> {
+    if asked.last_epoch < 0 {
+        return None;
     }
+    let (epoch, end) = view.end_of_epoch(LeaderEpoch(asked.last_epoch))?;
+    (epoch.0 < asked.last_epoch || end < asked.from).then_some((epoch, end))
 }
 
 /// The slice to send, or nothing: past the bound, or no room left and not the first.
@@ -229,6 +244,9 @@ async fn partition_data(call: &Call, asked: &Asked, found: Found, committed: boo
         records: Some(records.unwrap_or_default()),
         ..Default::default()
     };
+    if let Some((epoch, end)) = found.diverging {
+        data.diverging_epoch = EpochEndOffset { epoch: epoch.0, end_offset: end.0 };
+    }
     if let Some(view) = found.view.filter(|_| error == ErrorCode::None) {
         data.high_watermark = view.high_watermark.0;
         data.last_stable_offset = view.stable.0;

@@ -33,7 +33,7 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((conn, peer)) if node.metrics.connections() < node.config.max_connections => {
-                let session = Session { listener: name.clone(), principal: Principal::Anonymous, peer };
+                let session = Session { listener: name.clone(), principal: Principal::Anonymous };
                 connections.spawn(connection(node.clone(), session, conn, peer, stopping.clone()));
             }
             Ok(_) => node.metrics.connection_refused(),

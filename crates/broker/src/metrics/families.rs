@@ -1,4 +1,5 @@
-//! Every family of series, declared once: ours first, then the names under which Kafka's own exporters tell the same.
+//! Every family of series, declared once: ours first, then the names under which Kafka's own exporters tell
+//! the same.
 
 use super::page::{Family, Type};
 
@@ -28,19 +29,25 @@ families! {
     CONNECTIONS = Gauge "forebay_connections" [] "Kafka connections open now.";
     CONNECTIONS_OPENED = Counter "forebay_connections_opened_total" [] "Kafka connections accepted.";
     CONNECTIONS_CUT = Counter "forebay_connections_cut_total" ["reason"]
-        "Kafka connections closed by the server: limit (max.connections), stalled (a request did not come in time), protocol (the client broke it).";
-    ACCEPT_FAILURES = Counter "forebay_accept_failures_total" [] "Connections the operating system could not give.";
+        "Kafka connections closed by the server: limit (max.connections), stalled (a request did not come in \
+         time), protocol (the client broke it).";
+    ACCEPT_FAILURES = Counter "forebay_accept_failures_total" []
+        "Connections the operating system could not give.";
     REQUEST_SECONDS = Histogram "forebay_request_duration_seconds" ["api"]
         "Time from a request's last byte to its answer being ready; a long poll's wait counts.";
     REQUEST_BYTES = Counter "forebay_request_bytes_total" ["api"] "Bytes of requests.";
     RESPONSE_BYTES = Counter "forebay_response_bytes_total" ["api"] "Bytes of answers.";
-    ERRORS = Counter "forebay_errors_total" ["api" "error"] "Errors in answers, one for each item that carried one.";
+    ERRORS = Counter "forebay_errors_total" ["api" "error"]
+        "Errors in answers, one for each item that carried one.";
     CLIENTS = Counter "forebay_clients_total" ["software" "version"]
         "Connections by the client software that named itself; from the 65th pair on counted as other.";
-    REQUEST_MEMORY = Gauge "forebay_request_memory_bytes" [] "Memory held by requests that are not answered yet.";
-    REQUEST_MEMORY_LIMIT = Gauge "forebay_request_memory_limit_bytes" [] "Bound of forebay_request_memory_bytes.";
+    REQUEST_MEMORY = Gauge "forebay_request_memory_bytes" []
+        "Memory held by requests that are not answered yet.";
+    REQUEST_MEMORY_LIMIT = Gauge "forebay_request_memory_limit_bytes" []
+        "Bound of forebay_request_memory_bytes.";
 
-    METADATA_INDEX = Gauge "forebay_metadata_index" [] "Index of the last metadata record this node has replayed.";
+    METADATA_INDEX = Gauge "forebay_metadata_index" []
+        "Index of the last metadata record this node has replayed.";
     METADATA_USED = Gauge "forebay_metadata_log_used_bytes" [] "Space of the metadata log in use.";
     METADATA_LIMIT = Gauge "forebay_metadata_log_limit_bytes" []
         "Space of the metadata log in all; changes are refused while 80 % are in use.";
@@ -48,9 +55,12 @@ families! {
     RAFT_TERM = Gauge "forebay_raft_term" [] "Term of the metadata quorum, as this node knows it.";
     RAFT_RESTARTS = Counter "forebay_raft_restarts_total" [] "Times that part was restarted from disk.";
 
-    VOLUME_FREE = Gauge "forebay_volume_free_bytes" ["directory" "path"] "Free space of a data directory's file system.";
-    VOLUME_TOTAL = Gauge "forebay_volume_total_bytes" ["directory" "path"] "Size of a data directory's file system.";
-    VOLUME_FILES = Gauge "forebay_volume_free_files" ["directory" "path"] "Files that can still be made there.";
+    VOLUME_FREE = Gauge "forebay_volume_free_bytes" ["directory" "path"]
+        "Free space of a data directory's file system.";
+    VOLUME_TOTAL = Gauge "forebay_volume_total_bytes" ["directory" "path"]
+        "Size of a data directory's file system.";
+    VOLUME_FILES = Gauge "forebay_volume_free_files" ["directory" "path"]
+        "Files that can still be made there.";
 
     PARTITIONS = Gauge "forebay_partitions" ["status"] "Partitions this node leads, by derived status.";
     HIGH_WATERMARK = Gauge "forebay_partition_high_watermark" ["topic" "partition"]
@@ -78,7 +88,8 @@ families! {
         "1 if this node leads the metadata quorum.";
     OFFLINE_PARTITIONS = Gauge "kafka_controller_kafkacontroller_offlinepartitionscount" []
         "Partitions without a leader.";
-    KAFKA_CONNECTIONS = Gauge "kafka_server_socketservermetrics_connection_count" [] "Kafka connections open now.";
+    KAFKA_CONNECTIONS = Gauge "kafka_server_socketservermetrics_connection_count" []
+        "Kafka connections open now.";
     KAFKA_REQUESTS = Counter "kafka_network_requestmetrics_requests_total" ["request"] "Requests answered.";
     KAFKA_REQUEST_MS = Summary "kafka_network_requestmetrics_totaltimems" ["request"]
         "Time from a request's last byte to its answer being ready, in milliseconds.";
@@ -92,12 +103,14 @@ families! {
     TOPIC_PARTITIONS = Gauge "kafka_topic_partitions" ["topic"] "Partitions of a topic.";
     CURRENT_OFFSET = Gauge "kafka_topic_partition_current_offset" ["topic" "partition"]
         "Offset of the next record consumers will see.";
-    OLDEST_OFFSET = Gauge "kafka_topic_partition_oldest_offset" ["topic" "partition"] "Offset of the oldest record.";
+    OLDEST_OFFSET = Gauge "kafka_topic_partition_oldest_offset" ["topic" "partition"]
+        "Offset of the oldest record.";
     PARTITION_LEADER = Gauge "kafka_topic_partition_leader" ["topic" "partition"]
         "Node that leads a partition; -1 for none.";
     PARTITION_PREFERRED = Gauge "kafka_topic_partition_leader_is_preferred" ["topic" "partition"]
         "1 if a partition is led by the first of its replicas.";
-    PARTITION_REPLICAS = Gauge "kafka_topic_partition_replicas" ["topic" "partition"] "Replicas of a partition.";
+    PARTITION_REPLICAS = Gauge "kafka_topic_partition_replicas" ["topic" "partition"]
+        "Replicas of a partition.";
     PARTITION_ISR = Gauge "kafka_topic_partition_in_sync_replica" ["topic" "partition"]
         "In-sync replicas of a partition.";
     PARTITION_UNDER = Gauge "kafka_topic_partition_under_replicated_partition" ["topic" "partition"]

@@ -30,7 +30,8 @@ impl Histogram {
         Duration::from_nanos(self.sum_nanos.load(Ordering::Relaxed)).as_secs_f64()
     }
 
-    /// Upper bound in seconds and how many durations were at most that long, bucket by bucket, the open one left out.
+    /// Upper bound in seconds and how many durations were at most that long, bucket by bucket, the open one
+    /// left out.
     pub(super) fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         let below = self.buckets.iter().scan(0, |sum, bucket| {
             *sum += bucket.load(Ordering::Relaxed);

@@ -70,7 +70,8 @@ pub(super) struct Samples<'a> {
 }
 
 impl Samples<'_> {
-    /// One series. `labels` are the values of the family's labels, in its order; an empty one leaves the label out.
+    /// One series. `labels` are the values of the family's labels, in its order; an empty one leaves the
+    /// label out.
     pub(super) fn add(&mut self, labels: &[&str], value: impl Display) {
         self.line("", labels, None, value);
     }

@@ -28,7 +28,8 @@ impl Lines {
         match file {
             None => drop(tokio::task::spawn_blocking(move || read(BufReader::new(io::stdin()), &sender))),
             Some(path) => {
-                let unreadable = |error| Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display()));
+                let unreadable =
+                    |error| Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display()));
                 let file = File::open(path).map_err(unreadable)?;
                 total = file.metadata().ok().filter(|about| about.is_file()).map(|about| about.len());
                 drop(tokio::task::spawn_blocking(move || {
@@ -94,7 +95,8 @@ impl<'a> Line<'a> {
     /// Splits at the first `separator`; parts equal to `null` are null.
     pub(super) fn split(line: &'a [u8], separator: Option<&str>, null: Option<&str>) -> Self {
         let separator = separator.map(str::as_bytes).filter(|separator| !separator.is_empty());
-        let at = separator.and_then(|separator| line.windows(separator.len()).position(|window| window == separator));
+        let at = separator
+            .and_then(|separator| line.windows(separator.len()).position(|window| window == separator));
         let (key, value) = match (at, separator) {
             (Some(at), Some(separator)) => (Some(&line[..at]), &line[at + separator.len()..]),
             _ => (None, line),

@@ -52,7 +52,12 @@ impl Sender {
     }
 
     /// Says what batches look like.
-    pub(super) fn batches(mut self, bytes: u64, compression: Compression, headers: Vec<RecordHeader>) -> Self {
+    pub(super) fn batches(
+        mut self,
+        bytes: u64,
+        compression: Compression,
+        headers: Vec<RecordHeader>,
+    ) -> Self {
         self.batch_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         (self.compression, self.headers) = (compression, headers);
         self
@@ -72,7 +77,8 @@ impl Sender {
     pub(super) async fn send(&mut self, partition: Option<i32>, line: Line<'_>) -> Result<(), Failure> {
         let partition = partition.unwrap_or_else(|| self.choose(line.key));
         let compression = self.compression;
-        let batch = self.batches.entry(partition).or_insert_with(|| BatchBuilder::new().compression(compression));
+        let batch =
+            self.batches.entry(partition).or_insert_with(|| BatchBuilder::new().compression(compression));
         batch.push(wall_ms(), line.key, line.value, &self.headers);
         if batch.plain_len() >= self.batch_bytes {
             self.send_batch(partition).await?;

@@ -71,14 +71,22 @@ impl RaftLogStorage<Group> for RaftLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), Failure> {
-        let vote = store::Vote { term: vote.leader_id.term, node: vote.leader_id.node_id, committed: vote.committed };
+        let vote = store::Vote {
+            term: vote.leader_id.term,
+            node: vote.leader_id.node_id,
+            committed: vote.committed,
+        };
         let saved = self.0.lock().save_vote(vote);
         saved.map_err(|error| StorageIOError::write_vote(AnyError::new(&error)).into())
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, Failure> {
         let as_raft = |vote: store::Vote| {
-            if vote.committed { Vote::new_committed(vote.term, vote.node) } else { Vote::new(vote.term, vote.node) }
+            if vote.committed {
+                Vote::new_committed(vote.term, vote.node)
+            } else {
+                Vote::new(vote.term, vote.node)
+            }
         };
         Ok(self.0.lock().vote().map(as_raft))
     }

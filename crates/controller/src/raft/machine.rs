@@ -44,12 +44,20 @@ pub(crate) struct Newest {
 #[derive(Debug)]
 pub(crate) struct Publisher {
     published: watch::Sender<Arc<Image>>,
-    newest: Mutex<(Newest, bool)>,
+    stage: Mutex<Stage>,
+}
+
+#[derive(Debug, Default)]
+struct Stage {
+    newest: Newest,
+    open: bool,
+    /// Counts the machines; only the last one is heard.
+    machine: u64,
 }
 
 impl Publisher {
     pub(crate) fn new() -> Self {
-        Self { published: watch::channel(Arc::default()).0, newest: Mutex::default() }
+        Self { published: watch::channel(Arc::default()).0, stage: Mutex::default() }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Image>> {
@@ -58,41 +66,48 @@ impl Publisher {
 
     /// What the machine has now, published or not.
     pub(crate) fn newest(&self) -> Newest {
-        self.lock().0.clone()
+        self.stage().newest.clone()
     }
 
     /// True once Images are handed out.
     pub(crate) fn is_open(&self) -> bool {
-        self.lock().1
+        self.stage().open
     }
 
     /// From now on Images are handed out: the machine has caught up with the quorum.
     pub(crate) fn open(&self) {
-        let mut newest = self.lock();
-        newest.1 = true;
-        self.publish(&newest.0.image);
+        let mut stage = self.stage();
+        stage.open = true;
+        self.publish(&stage);
     }
 
-    fn put(&self, machine: Newest) {
-        let mut newest = self.lock();
-        newest.0 = machine;
-        if newest.1 {
-            self.publish(&newest.0.image);
+    /// A new machine takes over; the number it must say.
+    fn take_over(&self) -> u64 {
+        let mut stage = self.stage();
+        stage.machine += 1;
+        stage.machine
+    }
+
+    fn put(&self, machine: u64, newest: &Newest) {
+        let mut stage = self.stage();
+        if stage.machine == machine {
+            stage.newest.clone_from(newest);
+            self.publish(&stage);
         }
     }
 
-    fn publish(&self, image: &Arc<Image>) {
+    fn publish(&self, stage: &Stage) {
         self.published.send_if_modified(|published| {
-            let newer = image.index > published.index;
+            let newer = stage.open && stage.newest.image.index > published.index;
             if newer {
-                published.clone_from(image);
+                published.clone_from(&stage.newest.image);
             }
             newer
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Newest, bool)> {
-        self.newest.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -101,6 +116,7 @@ impl Publisher {
 pub(crate) struct Machine {
     snapshots: SharedSnapshots,
     publisher: Arc<Publisher>,
+    number: u64,
     state: State,
 }
 
@@ -130,9 +146,11 @@ impl Machine {
     /// The machine as of the newest snapshot.
     pub(crate) fn open(snapshots: SharedSnapshots, publisher: Arc<Publisher>) -> Result<Self, MachineError> {
         let snapshot = snapshots.lock().read()?;
-        let state = snapshot.map_or_else(|| Ok(State::default()), |(meta, data)| State::decode(&meta, data))?;
-        publisher.put(state.newest.clone());
-        Ok(Self { snapshots, publisher, state })
+        let state =
+            snapshot.map_or_else(|| Ok(State::default()), |(meta, data)| State::decode(&meta, data))?;
+        let number = publisher.take_over();
+        publisher.put(number, &state.newest);
+        Ok(Self { snapshots, publisher, number, state })
     }
 
     fn apply_one(&mut self, entry: RaftEntry) -> Result<Outcome, MachineError> {
@@ -212,10 +230,11 @@ impl RaftStateMachine<Group> for Machine {
         let mut outcomes = Vec::new();
         for entry in entries {
             let id = entry.log_id;
-            let outcome = self.apply_one(entry).map_err(|error| StorageIOError::apply(id, AnyError::new(&error)))?;
+            let outcome =
+                self.apply_one(entry).map_err(|error| StorageIOError::apply(id, AnyError::new(&error)))?;
             outcomes.push(outcome);
         }
-        self.publisher.put(self.state.newest.clone());
+        self.publisher.put(self.number, &self.state.newest);
         Ok(outcomes)
     }
 
@@ -240,8 +259,9 @@ impl RaftStateMachine<Group> for Machine {
             self.snapshots.lock().save(&meta, &data)?;
             Ok(state)
         };
-        self.state = install().map_err(|error: MachineError| StorageIOError::write_snapshot(None, AnyError::new(&error)))?;
-        self.publisher.put(self.state.newest.clone());
+        self.state = install()
+            .map_err(|error: MachineError| StorageIOError::write_snapshot(None, AnyError::new(&error)))?;
+        self.publisher.put(self.number, &self.state.newest);
         Ok(())
     }
 

@@ -79,11 +79,17 @@ impl AsyncRuntime for ControlRuntime {
         tokio::time::sleep_until(deadline)
     }
 
-    fn timeout<R, F: Future<Output = R> + OptionalSend>(duration: Duration, future: F) -> Self::Timeout<R, F> {
+    fn timeout<R, F: Future<Output = R> + OptionalSend>(
+        duration: Duration,
+        future: F,
+    ) -> Self::Timeout<R, F> {
         tokio::time::timeout(duration, future)
     }
 
-    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(deadline: Self::Instant, future: F) -> Self::Timeout<R, F> {
+    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(
+        deadline: Self::Instant,
+        future: F,
+    ) -> Self::Timeout<R, F> {
         tokio::time::timeout_at(deadline, future)
     }
 
@@ -109,7 +115,8 @@ mod tests {
     async fn spawned_tasks_draw_from_the_same_generator() {
         let draw = || async {
             let first = ControlRuntime::thread_rng().r#gen::<u64>();
-            let second = ControlRuntime::spawn(async { ControlRuntime::thread_rng().r#gen::<u64>() }).await.unwrap();
+            let second =
+                ControlRuntime::spawn(async { ControlRuntime::thread_rng().r#gen::<u64>() }).await.unwrap();
             (first, second)
         };
         let once = with_rng(Arc::new(SeededRng::new(5)), draw()).await;

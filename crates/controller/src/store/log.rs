@@ -79,7 +79,7 @@ impl LogStore {
     pub fn open(disk: &dyn Disk, dir: &Path, config: LogConfig) -> Result<Self, StoreError> {
         if !disk.exists(dir).map_err(io_error("looking for", dir))? {
             disk.create_dir(dir).map_err(io_error("making", dir))?;
-            if let Some(parent) = dir.parent() {
+            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 disk.sync_dir(parent).map_err(io_error("syncing", parent))?;
             }
         }
@@ -144,9 +144,9 @@ impl LogStore {
         self.entries.back().map(|entry| entry.id).or(self.state.purged)
     }
 
-    /// The index that the next entry must have.
+    /// The index that the next entry must have; a log that never had one takes any.
     pub fn next_index(&self) -> u64 {
-        self.last().map_or(0, |id| id.index + 1)
+        self.last().map_or(self.state.first, |id| id.index + 1)
     }
 
     /// How full the log is.
@@ -181,6 +181,7 @@ impl LogStore {
     /// Appends `entries`, which must follow the log. All of them are durable when this returns `Ok`.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.must_be_sound()?;
+        self.begin_at(entries)?;
         self.check_fit(entries)?;
         let appended = self.write_frames(entries);
         self.keep_failure(appended)
@@ -191,7 +192,12 @@ impl LogStore {
         self.must_be_sound()?;
         let first = self.entries.front().map_or(0, |entry| entry.id.index);
         let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
-        self.entries.iter().skip(skip).take_while(|entry| entry.id.index < to).map(|entry| self.read_one(entry)).collect()
+        self.entries
+            .iter()
+            .skip(skip)
+            .take_while(|entry| entry.id.index < to)
+            .map(|entry| self.read_one(entry))
+            .collect()
     }
 
     /// Removes the entries from `index` on.
@@ -287,6 +293,16 @@ impl LogStore {
         (at / self.state.segment_bytes) as u32
     }
 
+    /// An empty log begins where its first entry says.
+    fn begin_at(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        match entries.first() {
+            Some(first) if self.last().is_none() && first.id.index != self.state.first => {
+                self.change_state(|state| state.first = first.id.index)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// All or nothing: refuses before the first byte is written.
     fn check_fit(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut end = self.segments.back().map_or(self.state.segment_bytes, |segment| segment.end);
@@ -353,9 +369,10 @@ impl LogStore {
         read_full(self.file.as_ref(), located.at, &mut bytes).map_err(io_error("reading", &self.path))?;
         match frame::parse(&Bytes::from(bytes)) {
             Found::Frame(frame) if frame.entry.id == located.id => Ok(frame.entry),
-            Found::Frame(_) | Found::Newer(_) | Found::Nothing => {
-                Err(corrupt(&self.path, format!("entry {} at byte {} cannot be read", located.id.index, located.at)))
-            }
+            Found::Frame(_) | Found::Newer(_) | Found::Nothing => Err(corrupt(
+                &self.path,
+                format!("entry {} at byte {} cannot be read", located.id.index, located.at),
+            )),
         }
     }
 }
@@ -379,15 +396,19 @@ fn make(
         committed: None,
         generation: 0,
         dead_from: 0,
+        first: 0,
     };
     if recover::holds_frames(file, path, &state)? {
-        return Err(corrupt(state_file.path(), "neither of its slots is sound, but the log beside it has entries"));
+        return Err(corrupt(
+            state_file.path(),
+            "neither of its slots is sound, but the log beside it has entries",
+        ));
     }
     let total = segment_bytes * u64::from(SEGMENTS);
     file.allocate(0, total).map_err(io_error("reserving space for", path))?;
     file.sync().map_err(io_error("syncing", path))?;
+    state_file.reserve()?;
     disk.sync_dir(dir).map_err(io_error("syncing", dir))?;
-    state_file.reserve(disk, dir)?;
     state_file.write(&state)?;
     Ok(state)
 }

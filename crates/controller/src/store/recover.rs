@@ -42,7 +42,8 @@ pub(super) fn recover(file: &dyn File, path: &Path, state: &State) -> Result<Rec
     scanned.sort_by_key(|segment| segment.sequence);
     let (entries, segments) = chain(scanned, path, state)?;
     stale_slots.retain(|slot| segments.iter().all(|segment| segment.slot != *slot));
-    let next_index = entries.back().map(|entry| entry.id).or(state.purged).map_or(0, |id| id.index + 1);
+    let next_index =
+        entries.back().map(|entry| entry.id).or(state.purged).map_or(state.first, |id| id.index + 1);
     refuse_losses(file, path, state, segments.back(), next_index)?;
     Ok(Recovered { entries, segments, next_sequence, stale_slots })
 }
@@ -105,7 +106,7 @@ fn chain(
     path: &Path,
     state: &State,
 ) -> Result<(VecDeque<Located>, VecDeque<Segment>), StoreError> {
-    let first_wanted = state.purged.map_or(0, |purged| purged.index + 1);
+    let first_wanted = state.purged.map_or(state.first, |purged| purged.index + 1);
     let (mut entries, mut segments) = (VecDeque::<Located>::new(), VecDeque::<Segment>::new());
     for segment in scanned {
         let (Some(first), Some(last)) = (segment.entries.first(), segment.entries.last()) else { continue };
@@ -142,7 +143,10 @@ fn refuse_losses(
     next_index: u64,
 ) -> Result<(), StoreError> {
     if let Some(committed) = state.committed.filter(|committed| committed.index >= next_index) {
-        return Err(corrupt(path, format!("entries {next_index} to {}, once committed, are missing", committed.index)));
+        return Err(corrupt(
+            path,
+            format!("entries {next_index} to {}, once committed, are missing", committed.index),
+        ));
     }
     for slot in 0..state.segments {
         let bytes = read_slot(file, path, state, slot)?;

@@ -67,7 +67,8 @@ impl SnapshotStore {
         self.must_be_sound()?;
         let Some(slot) = self.newest.map(|newest| &self.slots[newest]) else { return Ok(None) };
         let Some(header) = slot.header else { return Ok(None) };
-        let mut body = slot.read_body(&header)?.ok_or_else(|| corrupt(&slot.path, "its checksum does not match"))?;
+        let mut body =
+            slot.read_body(&header)?.ok_or_else(|| corrupt(&slot.path, "its checksum does not match"))?;
         let membership = body.split_to(header.membership_len as usize);
         Ok(Some((SnapshotMeta { last: header.last, membership }, body)))
     }
@@ -81,7 +82,8 @@ impl SnapshotStore {
     /// newest.
     pub fn save(&mut self, meta: &SnapshotMeta, data: &[u8]) -> Result<(), StoreError> {
         self.must_be_sound()?;
-        let sequence = self.newest.and_then(|newest| self.slots[newest].header).map_or(1, |header| header.sequence + 1);
+        let sequence =
+            self.newest.and_then(|newest| self.slots[newest].header).map_or(1, |header| header.sequence + 1);
         let target = self.newest.map_or(0, |newest| 1 - newest);
         let slot = &mut self.slots[target];
         let mut sum = Crc32c::default();
@@ -119,17 +121,18 @@ impl Slot {
         let wanted = BODY_AT + membership.len() as u64 + data.len() as u64;
         if wanted > self.reserved {
             let more = wanted - self.reserved;
-            self.file.allocate(self.reserved, more).map_err(io_error("reserving more space for", &self.path))?;
+            self.file
+                .allocate(self.reserved, more)
+                .map_err(io_error("reserving more space for", &self.path))?;
             self.reserved = wanted;
         }
-        let write = |at, bytes| write_full(self.file.as_ref(), at, bytes).map_err(io_error("writing", &self.path));
-        let sync = || self.file.sync().map_err(io_error("syncing", &self.path));
+        let write =
+            |at, bytes| write_full(self.file.as_ref(), at, bytes).map_err(io_error("writing", &self.path));
         write(BODY_AT, membership)?;
         write(BODY_AT + membership.len() as u64, data)?;
-        // The header must not outrun the body: alone it would look like damage, not like a snapshot never finished.
-        sync()?;
+        // One sync for both: a header without its body counts as a snapshot that was never finished.
         write(0, &header.encode())?;
-        sync()
+        self.file.sync().map_err(io_error("syncing", &self.path))
     }
 
     /// The sound body that `header` describes; `None` if the file holds another.

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// Frames of a lower generation at or above this index are dead.
     pub(super) dead_from: u64,
+    /// The first index of the log while nothing is purged.
+    pub(super) first: u64,
 }
 
 const MAGIC: &[u8; 4] = b"FBRS";
@@ -62,11 +64,9 @@ impl StateFile {
         &self.path
     }
 
-    /// Reserves the file's space and makes its name durable.
-    pub(super) fn reserve(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
-        self.file.allocate(0, FILE_LEN).map_err(io_error("reserving space for", &self.path))?;
-        self.file.sync().map_err(io_error("syncing", &self.path))?;
-        disk.sync_dir(dir).map_err(io_error("syncing", dir))
+    /// Reserves the file's space.
+    pub(super) fn reserve(&self) -> Result<(), StoreError> {
+        self.file.allocate(0, FILE_LEN).map_err(io_error("reserving space for", &self.path))
     }
 
     /// The newest sound slot; `None` if there is none.
@@ -76,11 +76,15 @@ impl StateFile {
         let mut newest: Option<State> = None;
         for at in SLOT_AT {
             let mut slot = [0u8; SLOT_LEN];
-            if read_full(self.file.as_ref(), at, &mut slot).map_err(io_error("reading", &self.path))? < SLOT_LEN {
+            if read_full(self.file.as_ref(), at, &mut slot).map_err(io_error("reading", &self.path))?
+                < SLOT_LEN
+            {
                 continue;
             }
             match decode(&slot) {
-                Ok(Ok(state)) if newest.is_none_or(|known| known.sequence < state.sequence) => newest = Some(state),
+                Ok(Ok(state)) if newest.is_none_or(|known| known.sequence < state.sequence) => {
+                    newest = Some(state)
+                }
                 Ok(Ok(_)) | Err(Short) => {}
                 Ok(Err(version)) => return Err(StoreError::Newer { path: self.path.clone(), version }),
             }
@@ -120,6 +124,7 @@ fn encode(state: &State) -> Vec<u8> {
     }
     out.u64(state.generation);
     out.u64(state.dead_from);
+    out.u64(state.first);
     out.raw(&vec![0; SLOT_LEN - 4 - out.len()]);
     let sum = crc32c(out.as_slice());
     out.u32(sum);
@@ -155,6 +160,7 @@ fn decode(slot: &[u8; SLOT_LEN]) -> Result<Result<State, u16>, Short> {
         committed: (flags & 8 != 0).then_some(committed),
         generation: reader.u64()?,
         dead_from: reader.u64()?,
+        first: reader.u64()?,
     }))
 }
 
@@ -198,6 +204,7 @@ mod tests {
             committed: None,
             generation: 3,
             dead_from: 12,
+            first: 1,
         };
         let bytes = encode(&state);
         let slot: [u8; SLOT_LEN] = bytes.try_into().unwrap();

@@ -1,0 +1,178 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use forebay_base::{NodeId, limits};
+use forebay_meta::{Command, Image, Reply};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::{ControllerConfig, ControllerEnv};
+use crate::propose::{Decider, Proposal, ProposeError};
+use crate::raft::{Publisher, with_rng};
+use crate::supervise::{Running, Supervisor};
+
+/// A handle to the controller of this node; clones share it.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    shared: Arc<Shared>,
+}
+
+/// Why a controller could not start at all. Later failures are healed by its supervision.
+#[derive(Debug, thiserror::Error)]
+#[error("the metadata store cannot be opened: {0}")]
+pub struct StartError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
+
+/// What a controller says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ControllerStatus {
+    /// Who leads the quorum, if anyone is known to.
+    pub leader: Option<NodeId>,
+    /// The current term.
+    pub term: u64,
+    /// False while the Raft task is down.
+    pub raft_alive: bool,
+    /// True once Images have been published: the first catch-up is done.
+    pub caught_up: bool,
+    /// How often the Raft task was started again.
+    pub restarts: u64,
+    /// Why it last went down.
+    pub last_failure: Option<String>,
+    /// Bytes of the metadata log in use; the last known value while the Raft task is down.
+    pub space_used: u64,
+    /// Bytes of the metadata log in all.
+    pub space_total: u64,
+    /// Index of the last Raft entry applied.
+    pub applied: Option<u64>,
+    /// Index of the last Raft entry in a snapshot.
+    pub snapshot: Option<u64>,
+    /// Index of the newest Image.
+    pub image_index: i64,
+}
+
+/// What the handle and the tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) env: ControllerEnv,
+    pub(crate) config: ControllerConfig,
+    pub(crate) publisher: Arc<Publisher>,
+    /// The Raft task as it runs; `None` while it is down.
+    pub(crate) running: watch::Sender<Option<Running>>,
+    /// True once shutdown was asked for.
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) status: Mutex<ControllerStatus>,
+    proposals: mpsc::Sender<Proposal>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    pub(crate) fn status(&self) -> MutexGuard<'_, ControllerStatus> {
+        self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Controller {
+    /// Opens the store, starts the Raft task and the decide task on the current runtime, and supervises them there
+    /// until [`Controller::shutdown`].
+    ///
+    /// Returns before the quorum is ready: the first Image comes through [`Controller::image`], and proposals wait.
+    pub async fn start(env: ControllerEnv, config: ControllerConfig) -> Result<Self, StartError> {
+        let (proposals, queue) = mpsc::channel(limits::PROPOSALS_MAX);
+        let rng = env.rng.clone();
+        let shared = Arc::new(Shared {
+            env,
+            config,
+            publisher: Arc::new(Publisher::new()),
+            running: watch::channel(None).0,
+            stop: watch::channel(false).0,
+            status: Mutex::default(),
+            proposals,
+            tasks: Mutex::default(),
+        });
+        let mut supervisor = Supervisor::new(shared.clone());
+        with_rng(rng.clone(), supervisor.start()).await.map_err(StartError)?;
+        let supervision = tokio::spawn(with_rng(rng.clone(), supervisor.run()));
+        let decisions = tokio::spawn(with_rng(rng, Decider::new(shared.clone(), queue).run()));
+        *shared.tasks() = vec![supervision, decisions];
+        Ok(Self { shared })
+    }
+
+    /// Has the leader decide `command` and waits until the outcome is committed.
+    ///
+    /// Refusals of single items are part of the [`Reply`]; [`ProposeError`] means that nothing is known to have
+    /// happened, and its docs say what may have.
+    pub async fn propose(&self, command: Command) -> Result<Reply, ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.shared
+                .proposals
+                .send(Proposal { command, reply })
+                .await
+                .map_err(|_| ProposeError::Stopped)?;
+            answer.await.map_err(|_| ProposeError::Stopped)?
+        };
+        let limit = self.shared.config.propose_timeout;
+        tokio::time::timeout(limit, ask).await.unwrap_or_else(|_| Err(ProposeError::Timeout { limit }))
+    }
+
+    /// The Images as they are committed. The first one that is formatted is at least as new as what was committed
+    /// when the controller started; before that it is an empty one.
+    pub fn image(&self) -> watch::Receiver<Arc<Image>> {
+        self.shared.publisher.subscribe()
+    }
+
+    /// What the controller is doing.
+    pub fn status(&self) -> ControllerStatus {
+        let mut status = self.shared.status().clone();
+        status.caught_up = self.shared.publisher.is_open();
+        status.image_index = self.shared.publisher.newest().image.index;
+        let running = self.shared.running.borrow().clone();
+        let Some(running) = running else {
+            (status.raft_alive, status.leader) = (false, None);
+            return status;
+        };
+        let metrics = running.raft.metrics().borrow().clone();
+        let space = running.log.lock().space();
+        ControllerStatus {
+            leader: metrics.current_leader.and_then(|node| i32::try_from(node).ok()).map(NodeId),
+            term: metrics.current_term,
+            raft_alive: metrics.running_state.is_ok(),
+            space_used: space.used,
+            space_total: space.total,
+            applied: metrics.last_applied.map(|id| id.index),
+            snapshot: metrics.snapshot.map(|id| id.index),
+            ..status
+        }
+    }
+
+    /// Asks for a snapshot now. It is taken in the background; [`ControllerStatus::snapshot`] moves when it is done.
+    pub async fn snapshot(&self) {
+        let running = self.shared.running.borrow().clone();
+        if let Some(running) = running {
+            // A Raft task that just died is restarted; the log's size asks for the snapshot again.
+            let _ = running.raft.trigger().snapshot().await;
+        }
+    }
+
+    /// Fault injection: makes the Raft task panic. Supervision starts it again from disk.
+    pub fn kill_raft(&self) {
+        if let Some(running) = self.shared.running.borrow().as_ref() {
+            running
+                .raft
+                .external_request(|_| std::panic::resume_unwind(Box::new("killed by fault injection")));
+        }
+    }
+
+    /// Stops both tasks and waits for them. Proposals not answered yet get [`ProposeError::Stopped`].
+    pub async fn shutdown(&self) {
+        self.shared.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *self.shared.tasks());
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a controller task panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::error::{InitializeError, RaftError};
+use openraft::{BasicNode, Config, RaftMetrics, ServerState, SnapshotPolicy};
+use tokio::time::Instant;
+
+use crate::controller::Shared;
+use crate::raft::{Machine, NoPeers, Raft, RaftLog, SharedLog, SharedSnapshots};
+use crate::store::{LogConfig, LogStore, SnapshotStore};
+
+/// The first wait before the Raft task is started again; doubled up to [`BACK_OFF_MAX`].
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// A Raft task that lived this long has earned a fresh back-off.
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// How often the log's size is looked at without being told; also the wait before a skipped snapshot is retried.
+const TICK: Duration = Duration::from_secs(5);
+/// How long a dead Raft task is waited for; nothing it still does reaches the disk.
+const JOIN_MAX: Duration = Duration::from_secs(5);
+
+type Metrics = RaftMetrics<u64, BasicNode>;
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// A Raft task that runs, and what it keeps on disk.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) raft: Raft,
+    pub(crate) log: SharedLog,
+    pub(crate) snapshots: SharedSnapshots,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("log", &self.log)
+            .field("snapshots", &self.snapshots)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the watch over a Raft task ended.
+enum Ended {
+    /// Shutdown was asked for.
+    Stopped,
+    /// The task is dead.
+    Died(String),
+}
+
+/// Starts the Raft task from disk, watches it, keeps its log short, and starts it again when it dies.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    /// When a snapshot was last asked for.
+    snapshot_asked: Option<Instant>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, snapshot_asked: None }
+    }
+
+    /// Opens the store and starts the Raft task.
+    pub(crate) async fn start(&mut self) -> Result<(), Failure> {
+        let (config, env) = (&self.shared.config, &self.shared.env);
+        let node = u64::try_from(config.node.0)?;
+        let log = LogStore::open(env.disk.as_ref(), &config.dir, LogConfig { log_bytes: config.log_bytes })?;
+        let snapshots = SnapshotStore::open(env.disk.as_ref(), &config.dir, config.snapshot_bytes)?;
+        let (log, snapshots) = (SharedLog::new(log), SharedSnapshots::new(snapshots));
+        let machine = Machine::open(snapshots.clone(), self.shared.publisher.clone())?;
+        let raft_config = Arc::new(raft_config().validate()?);
+        let raft = Raft::new(node, raft_config, NoPeers, RaftLog(log.clone()), machine).await?;
+        let initialized = raft.initialize(BTreeMap::from([(node, BasicNode::default())])).await;
+        let running = Running { raft, log, snapshots };
+        match initialized {
+            // Not allowed: already a member of a quorum, as on every start but the first.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {
+                self.snapshot_asked = None;
+                self.shared.running.send_replace(Some(running));
+                Ok(())
+            }
+            Err(error) => {
+                self.retire(running).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Watches until shutdown. The first start has been made.
+    pub(crate) async fn run(mut self) {
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            let started = Instant::now();
+            let running = self.shared.running.borrow().clone();
+            if let Some(running) = running {
+                let ended = self.watch(&running).await;
+                self.retire(running).await;
+                match ended {
+                    Ended::Stopped => return,
+                    Ended::Died(reason) => self.note_failure(&reason),
+                }
+            }
+            if started.elapsed() >= HEALTHY_AFTER {
+                back_off = BACK_OFF_MIN;
+            }
+            if self.stopped_within(back_off).await {
+                return;
+            }
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+            self.shared.status().restarts += 1;
+            match self.start().await {
+                Ok(()) => tracing::info!("the Raft task runs again"),
+                Err(error) => self.note_failure(&error.to_string()),
+            }
+        }
+    }
+
+    fn note_failure(&self, reason: &str) {
+        tracing::error!(%reason, "the Raft task is down; metadata cannot change until it runs again");
+        self.shared.status().last_failure = Some(reason.to_owned());
+    }
+
+    async fn stopped_within(&self, time: Duration) -> bool {
+        let mut stop = self.shared.stop.subscribe();
+        tokio::time::timeout(time, stop.wait_for(|stop| *stop)).await.is_ok()
+    }
+
+    /// Nothing that still runs of this Raft task may touch the disk once the next one is started.
+    async fn retire(&self, running: Running) {
+        let space = running.log.lock().space();
+        {
+            let mut status = self.shared.status();
+            (status.space_used, status.space_total) = (space.used, space.total);
+            status.term = running.raft.metrics().borrow().current_term;
+        }
+        self.shared.running.send_replace(None);
+        if tokio::time::timeout(JOIN_MAX, running.raft.shutdown()).await.is_err() {
+            tracing::warn!("the Raft task does not end; it is left behind without access to the disk");
+        }
+        running.log.lock().fence("the Raft task has ended");
+        running.snapshots.lock().fence("the Raft task has ended");
+    }
+
+    async fn watch(&mut self, running: &Running) -> Ended {
+        let mut metrics = running.raft.metrics();
+        let mut stop = self.shared.stop.subscribe();
+        let mut elect_asked = false;
+        loop {
+            let now = metrics.borrow_and_update().clone();
+            if let Err(fatal) = &now.running_state {
+                return Ended::Died(fatal.to_string());
+            }
+            self.catch_up(running, &now).await;
+            if !elect_asked && self.is_sole_voter(&now) && now.current_leader.is_none() {
+                elect_asked = true;
+                // There is nobody to wait for; if this fails the election timeout does it.
+                let _ = running.raft.trigger().elect().await;
+            }
+            self.keep_short(running, &now).await;
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                changed = metrics.changed() => if changed.is_err() {
+                    return Ended::Died("the Raft task panicked".to_owned());
+                },
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+
+    fn is_sole_voter(&self, now: &Metrics) -> bool {
+        now.membership_config.voter_ids().eq([now.id])
+    }
+
+    /// Opens the publisher once the machine has all that the quorum had committed.
+    async fn catch_up(&self, running: &Running, now: &Metrics) {
+        let ready = now.state == ServerState::Leader && !self.shared.publisher.is_open();
+        if ready && running.raft.ensure_linearizable().await.is_ok() {
+            self.shared.publisher.open();
+        }
+    }
+
+    /// Takes snapshots as the log grows and purges what they cover, leaving a tail for members that lag.
+    async fn keep_short(&mut self, running: &Running, now: &Metrics) {
+        let config = &self.shared.config;
+        let next_after_snapshot = now.snapshot.map_or(0, |id| id.index + 1);
+        let applied_next = now.last_applied.map_or(0, |id| id.index + 1);
+        let grown_entries = applied_next.saturating_sub(next_after_snapshot);
+        let (grown_bytes, bytes_max, purge_point) = {
+            let log = running.log.lock();
+            let bytes_max = config.snapshot_after_bytes.unwrap_or_else(|| log.space().total / 4);
+            let point = now.snapshot.and_then(|id| log.purge_point(id.index, bytes_max / 2));
+            (log.bytes_from(next_after_snapshot), bytes_max, point)
+        };
+        let due = grown_entries >= config.snapshot_after_entries || grown_bytes >= bytes_max;
+        if due && grown_entries > 0 && self.snapshot_asked.is_none_or(|asked| asked.elapsed() >= TICK) {
+            self.snapshot_asked = Some(Instant::now());
+            // Errors here and below mean that the Raft task has died, which the watch sees by itself.
+            let _ = running.raft.trigger().snapshot().await;
+        }
+        if !due {
+            self.snapshot_asked = None;
+        }
+        if let Some(upto) = purge_point.filter(|upto| now.purged.is_none_or(|purged| purged.index < *upto)) {
+            let _ = running.raft.trigger().purge_log(upto).await;
+        }
+    }
+}
+
+fn raft_config() -> Config {
+    Config {
+        cluster_name: "forebay".to_owned(),
+        heartbeat_interval: 250,
+        election_timeout_min: 1_000,
+        election_timeout_max: 2_000,
+        // Snapshots and purges follow the log's bytes, which openraft does not see.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
+        ..Config::default()
+    }
+}

@@ -1,0 +1,152 @@
+//! The real file system and clock, with faults on demand.
+
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use forebay_base::{Clock, Instant, Region, WallTime};
+use forebay_log::{DirEntry, Disk, File, Lock, Open, RealDisk, Space};
+
+/// What goes wrong with segment files from now on.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Syncs fail.
+    pub(super) sync: AtomicBool,
+    /// Writes put half of the bytes down, then the disk is full.
+    pub(super) full: AtomicBool,
+    /// Writes of this partition's files panic.
+    pub(super) panic: Mutex<Option<String>>,
+    /// Held: writes wait.
+    pub(super) gate: Mutex<()>,
+}
+
+impl Faults {
+    pub(super) fn set(fault: &AtomicBool, on: bool) {
+        fault.store(on, Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FaultyDisk {
+    faults: Arc<Faults>,
+}
+
+impl FaultyDisk {
+    pub(super) fn new(faults: Arc<Faults>) -> Self {
+        Self { faults }
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+        let file = RealDisk.open(path, how)?;
+        if path.extension().is_none_or(|extension| extension != "log") {
+            return Ok(file);
+        }
+        let path = path.display().to_string();
+        Ok(Arc::new(FaultyFile { file, path, faults: Arc::clone(&self.faults) }))
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_dir(path)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        RealDisk.list(path)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        RealDisk.exists(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        RealDisk.lock(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealDisk.space(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    file: Arc<dyn File>,
+    path: String,
+    faults: Arc<Faults>,
+}
+
+impl Region for FaultyFile {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(at, buf)
+    }
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.fd()
+    }
+}
+
+impl File for FaultyFile {
+    fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        drop(self.faults.gate.lock());
+        let cursed = self.faults.panic.lock().unwrap().clone();
+        assert!(cursed.is_none_or(|cursed| !self.path.contains(&cursed)), "a planted panic");
+        if self.faults.full.load(Ordering::SeqCst) {
+            let half = &parts[0][..parts[0].len() / 2];
+            self.file.write_at(at, &[IoSlice::new(half)])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write_at(at, parts)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.file.truncate(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.faults.sync.load(Ordering::SeqCst) {
+            return Err(io::Error::other("planted"));
+        }
+        self.file.sync()
+    }
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
+        self.file.allocate(at, len)
+    }
+    fn is_cached(&self, at: u64, len: u64) -> bool {
+        self.file.is_cached(at, len)
+    }
+    fn drop_cache(&self) -> io::Result<()> {
+        self.file.drop_cache()
+    }
+}
+
+/// Monotonic time is the machine's; wall time is set by hand.
+#[derive(Debug)]
+pub(super) struct TestClock {
+    started: std::time::Instant,
+    pub(super) wall: AtomicI64,
+}
+
+impl TestClock {
+    #[allow(clippy::disallowed_methods, reason = "threads park by the machine's clock")]
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { started: std::time::Instant::now(), wall: AtomicI64::new(1_000) })
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Instant {
+        Instant(self.started.elapsed().as_nanos() as u64)
+    }
+    fn wall(&self) -> WallTime {
+        WallTime(self.wall.load(Ordering::SeqCst))
+    }
+}
