@@ -5,6 +5,7 @@
 //! node under test is started by the same function as in the binary.
 
 mod clock;
+pub mod crash;
 pub mod disk;
 mod net;
 mod trace;

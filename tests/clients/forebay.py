@@ -6,16 +6,19 @@ usage: forebay.py write BOOTSTRAP PLAN.json FOREBAY
 
 import base64
 import json
+import os
 import subprocess
 import sys
 
 TIMEOUT_S = 60
+# The matrix has FOREBAY_... variables of its own; none is meant for the command.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
 SEPARATOR = "\x1f"
 NULL = "\x1e"
 
 
 def run(arguments, data=None):
-    done = subprocess.run(arguments, input=data, capture_output=True, timeout=TIMEOUT_S, check=False)
+    done = subprocess.run(arguments, input=data, capture_output=True, timeout=TIMEOUT_S, env=ENVIRONMENT)
     if done.returncode != 0:
         sys.exit(f"{' '.join(arguments)[:200]} failed:\n{done.stderr.decode()}")
     return done.stdout

@@ -5,6 +5,7 @@ usage: kill9.py FOREBAY DIR ROUNDS
 Every record that the client was told is stored must be there, once, and in order, after the last restart.
 """
 
+import os
 import random
 import signal
 import socket
@@ -20,6 +21,8 @@ TOPIC = "killed"
 PARTITIONS = 4
 READY_S = 30
 DELIVERY_S = 60
+# Every FOREBAY_... variable is a setting of the server; those of this matrix are not meant for it.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
 
 
 def free_port():
@@ -39,7 +42,7 @@ class Server:
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log, env=ENVIRONMENT)
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
             host, port = self.kafka.rsplit(":", 1)
@@ -124,7 +127,9 @@ def main():
     server.start()
     try:
         subprocess.run(
-            [binary, "topic", "create", TOPIC, "--partitions", str(PARTITIONS), "--bootstrap", server.kafka], check=True
+            [binary, "topic", "create", TOPIC, "--partitions", str(PARTITIONS), "--bootstrap", server.kafka],
+            check=True,
+            env=ENVIRONMENT,
         )
         load = Load(server.kafka)
         load.start()

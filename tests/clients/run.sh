@@ -101,7 +101,8 @@ start_server() {
   local port http
   port=$(free_port) http=$(free_port)
   bootstrap=127.0.0.1:$port
-  "$binary" serve --data-dir "$scratch/data" --kafka-listen "$bootstrap" --http-listen "127.0.0.1:$http" \
+  # Every FOREBAY_... variable is a setting of the server; those of this script are not meant for it.
+  env $(compgen -e FOREBAY_ | sed 's/^/-u /') "$binary" serve --data-dir "$scratch/data" --kafka-listen "$bootstrap" --http-listen "127.0.0.1:$http" \
     >"$scratch/server.log" 2>&1 &
   server=$!
   for _ in $(seq 100); do

@@ -5,11 +5,22 @@ use std::sync::OnceLock;
 static BINARY: OnceLock<PathBuf> = OnceLock::new();
 
 /// The `forebay` binary under test: `FOREBAY_BIN`, or the one of this build, made anew if it is old.
-pub fn binary() -> &'static Path {
+fn binary() -> &'static Path {
     BINARY.get_or_init(|| match std::env::var_os("FOREBAY_BIN") {
         Some(path) => path.into(),
         None => build(),
     })
+}
+
+/// A command of the binary that hears nothing of this process's own settings: every `FOREBAY_...` variable is one of
+/// the server's.
+pub fn forebay() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FOREBAY_"))
+    {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// The test runs from TARGET/PROFILE/deps; the binary lands in TARGET/PROFILE.

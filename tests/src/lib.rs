@@ -22,7 +22,7 @@ mod rng;
 mod samples;
 mod server;
 
-pub use binary::binary;
+pub use binary::forebay;
 pub use conn::Conn;
 pub use ended::run_to_end;
 pub use fixture::{FIXTURE_SETTINGS, contents, fixtures, tar};

@@ -10,7 +10,7 @@ use forebay_link::TcpNet;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Conn, binary, get};
+use crate::{Conn, forebay, get};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ impl Server {
         let lines: Vec<String> =
             self.settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         fs::write(&config, lines.concat()).expect("the temporary directory takes files");
-        let mut command = Command::new(binary());
+        let mut command = forebay();
         command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(&self.data);
         command.args(["--kafka-listen", &self.kafka, "--http-listen", &self.http]).stdin(Stdio::null());
         command

@@ -24,6 +24,9 @@ use forebay_wire::kafka::{ApiKey, ErrorCode};
 /// All requests in memory together may take this much.
 const BUDGET_BYTES: u64 = 16 << 20;
 
+/// The largest frame accepted.
+const FRAME_BYTES_MAX: i32 = 8 << 20;
+
 /// What the process may grow by on top of the budget: answers, caches, the allocator's slack.
 const SLACK_BYTES: u64 = 96 << 20;
 
@@ -31,7 +34,10 @@ const TARGET: &str = "target";
 const BYSTANDER: &str = "bystander";
 
 fn server() -> Server {
-    Server::with(&[("queued.max.request.bytes", &BUDGET_BYTES.to_string()), ("num.partitions", "1")])
+    Server::with(&[
+        ("queued.max.request.bytes", &BUDGET_BYTES.to_string()),
+        ("socket.request.max.bytes", &FRAME_BYTES_MAX.to_string()),
+    ])
 }
 
 fn make_topic(server: &Server, name: &str) -> Id128 {
@@ -93,39 +99,52 @@ fn besiege(name: &str, attack: impl FnOnce(&Server, Id128)) {
     assert_eq!(server.stop().code(), Some(0));
 }
 
-/// Sends a frame that may be anything, then an ApiVersions request; waits for answers until that one or the close.
-/// Returns false if it got neither in time (a fetch that waits, or an announced rest that does not come).
-fn offend(server: &Server, bytes: &[u8]) -> bool {
+/// What became of an offender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was answered, and so was the sound request after it.
+    Answered,
+    /// It was closed.
+    Closed,
+    /// Neither in time: a fetch that waits as it was told, or an announced rest that does not come.
+    Silent,
+}
+
+/// Sends a frame that may be anything, then an ApiVersions request, and waits for the answer to that one.
+fn offend(server: &Server, bytes: &[u8]) -> Fate {
     let mut conn = server.conn();
     conn.patience(Duration::from_millis(300));
-    let sentinel = frame::request(i32::MAX, None, 0, &ApiVersionsRequest::default()).unwrap();
-    let sentinel: Vec<u8> = sentinel.iter().flat_map(|piece| piece.read().unwrap()).collect();
+    let sentinel = encoded(0, &ApiVersionsRequest::default(), i32::MAX);
     if conn.send_raw(bytes).is_err() || conn.send_raw(&sentinel).is_err() {
-        return true;
+        return Fate::Closed;
     }
-    conn.end_sending();
     loop {
         match conn.receive() {
-            Ok(Some(answer)) if answer.starts_with(&i32::MAX.to_be_bytes()) => return true,
+            Ok(Some(answer)) if answer.starts_with(&i32::MAX.to_be_bytes()) => return Fate::Answered,
             Ok(Some(_)) => {}
-            Ok(None) => return true,
-            Err(_) => return false,
+            Ok(None) => return Fate::Closed,
+            Err(_) => return Fate::Silent,
         }
     }
+}
+
+fn encoded<R: forebay_wire::Request>(version: i16, request: &R, id: i32) -> Vec<u8> {
+    let pieces = frame::request(id, None, version, request).unwrap();
+    pieces.iter().flat_map(|piece| piece.read().unwrap()).collect()
 }
 
 #[test]
 fn claimed_lengths_cost_nothing() {
     besiege("lengths", |server, _| {
-        for length in [-1, i32::MIN, i32::MAX, 100 * 1024 * 1024 + 1] {
+        for length in [-1, i32::MIN, i32::MAX, FRAME_BYTES_MAX + 1] {
             let mut conn = server.conn();
             conn.send_raw(&length.to_be_bytes()).unwrap();
             assert_eq!(conn.receive().unwrap(), None, "a length of {length} is refused by closing");
         }
-        // Announced and allowed, but never sent: 64 times 100 MB would not fit.
+        // Announced and allowed, but never sent: 64 times 8 MiB would not fit.
         let mut open: Vec<Conn> = (0..64).map(|_| server.conn()).collect();
         for conn in &mut open {
-            let _ = conn.send_raw(&(100i32 * 1024 * 1024).to_be_bytes());
+            let _ = conn.send_raw(&FRAME_BYTES_MAX.to_be_bytes());
             let _ = conn.send_raw(&[0; 2048]);
         }
         std::thread::sleep(Duration::from_millis(500));
@@ -145,7 +164,7 @@ fn large_frames_share_one_budget() {
     besiege("budget", |server, id| {
         let large = vec![7u8; 1 << 20];
         // 48 MiB of frames that announce themselves truly, sent to their last byte but one: they may not all be held.
-        let frame = encoded(3, &produce(TARGET, 0, batch(&large[..1_000_000])));
+        let frame = encoded(3, &produce(TARGET, 0, batch(&large[..1_000_000])), 1);
         let mut open: Vec<Conn> = (0..48).map(|_| server.conn()).collect();
         scope(|scope| {
             for conn in &mut open {
@@ -165,21 +184,14 @@ fn large_frames_share_one_budget() {
     });
 }
 
-fn encoded<R: forebay_wire::Request>(version: i16, request: &R) -> Vec<u8> {
-    let pieces = frame::request(1, None, version, request).unwrap();
-    pieces.iter().flat_map(|piece| piece.read().unwrap()).collect()
-}
-
 #[test]
 fn every_request_may_end_anywhere() {
     besiege("cuts", |server, id| {
         for Sample { name, frame } in samples(TARGET, id) {
             let body = &frame[4..];
+            assert_eq!(offend(server, &frame), Fate::Answered, "{name}, whole");
             for end in (0..body.len()).step_by(1 + body.len() / 24) {
-                assert!(
-                    offend(server, &framed(&body[..end])),
-                    "{name} cut to {end} bytes: no answer and no close"
-                );
+                assert_ne!(offend(server, &framed(&body[..end])), Fate::Silent, "{name} cut to {end} bytes");
             }
         }
     });
@@ -204,8 +216,11 @@ fn counts_may_be_anything() {
                 let claim = small[at % small.len()];
                 let end = (at + claim.len()).min(body.len());
                 body.splice(at..end, claim.iter().copied());
-                let answered = offend(server, &framed(&body));
-                assert!(answered || may_wait, "{name} with {claim:02x?} at {at}: no answer and no close");
+                let fate = offend(server, &framed(&body));
+                assert!(
+                    fate != Fate::Silent || may_wait,
+                    "{name} with {claim:02x?} at {at}: no answer and no close"
+                );
             }
         }
     });
@@ -331,25 +346,30 @@ fn ten_thousand_mutations() {
         let samples = samples(TARGET, id);
         let mut dice = Dice::new("FOREBAY_MUTATION_SEED");
         let seeds: Vec<u64> = (0..THREADS).map(|_| dice.bits()).collect();
-        let (sent, silent) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let sent = AtomicUsize::new(0);
+        let fates = [Fate::Answered, Fate::Closed, Fate::Silent];
+        let met = [const { AtomicUsize::new(0) }; 3];
         scope(|scope| {
             for seed in seeds {
-                let (samples, sent, silent) = (&samples, &sent, &silent);
+                let (samples, sent, met) = (&samples, &sent, &met);
                 scope.spawn(move || {
                     let mut dice = Dice::seeded(seed);
                     while sent.fetch_add(1, Ordering::Relaxed) < MUTATIONS {
                         let sample = &samples[dice.pick(0, samples.len())];
-                        if !offend(
-                            server,
-                            &mutated(&sample.frame, &samples[dice.pick(0, samples.len())].frame, &mut dice),
-                        ) {
-                            silent.fetch_add(1, Ordering::Relaxed);
-                        }
+                        let other = &samples[dice.pick(0, samples.len())];
+                        let fate = offend(server, &mutated(&sample.frame, &other.frame, &mut dice));
+                        let slot = fates.iter().position(|known| *known == fate).unwrap();
+                        met[slot].fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
         });
-        println!("{MUTATIONS} mutations, {} left waiting", silent.load(Ordering::Relaxed));
+        let [answered, closed, silent] = met.map(AtomicUsize::into_inner);
+        println!("{MUTATIONS} mutations: {answered} answered, {closed} closed, {silent} left waiting");
+        assert!(
+            answered > MUTATIONS / 20 && closed > MUTATIONS / 20,
+            "they reach the decoders and what is behind them"
+        );
     });
 }
 

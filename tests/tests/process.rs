@@ -6,14 +6,14 @@
     reason = "tests stand outside the product: they panic, read clocks and print"
 )]
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forebay_base::Id128;
 use forebay_client::BatchBuilder;
 use forebay_tests::requests::{fetch, list_offsets, metadata, produce};
-use forebay_tests::{Conn, Server, binary, get, run_to_end};
+use forebay_tests::{Conn, Server, forebay, get, run_to_end};
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 
 fn batch(value: &[u8]) -> Bytes {
@@ -74,7 +74,7 @@ fn a_newer_directory_is_refused_untouched() {
 fn a_free_port_is_printed() {
     let server = Server::prepare(&[]);
     let log = std::fs::File::create(server.home().join("own.log")).unwrap();
-    let mut command = Command::new(binary());
+    let mut command = forebay();
     command.args(["serve", "--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"]);
     command.arg(server.data()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     let mut child = command.spawn().unwrap();
@@ -116,7 +116,7 @@ fn the_http_door_tells_how_it_is() {
         ("/v1/cluster", "cluster"),
         ("/v1/topics", "seen"),
         ("/v1/topics/seen", "seen"),
-        ("/v1/partitions", "online"),
+        ("/v1/topics/seen/partitions", "online"),
         ("/v1/volumes", "total"),
     ] {
         let (status, body) = get(server.http(), path).unwrap();

@@ -43,14 +43,21 @@ impl ColdReads {
             .iter()
             .enumerate()
             .map(|(index, bell)| {
-                workers.start(&format!("cold-{index}"), bell.clone(), Box::new(Reader { queue: queue.clone() }))
+                workers.start(
+                    &format!("cold-{index}"),
+                    bell.clone(),
+                    Box::new(Reader { queue: queue.clone() }),
+                )
             })
             .collect();
         Self { queue, doorbells, handles: Mutex::new(handles) }
     }
 
     /// Runs `read` on a reader thread. `None` if the pool stopped or the job panicked.
-    pub(crate) async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move || {
             // The asker may have gone; then nobody wants the bytes.

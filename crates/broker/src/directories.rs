@@ -22,7 +22,9 @@ pub enum DirectoriesError {
     #[error(transparent)]
     Directory(#[from] DirError),
     /// It belongs to somebody else.
-    #[error("{path} belongs to {found}, not to {expected}; start with the right directory, or with an empty one")]
+    #[error(
+        "{path} belongs to {found}, not to {expected}; start with the right directory, or with an empty one"
+    )]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -37,7 +39,11 @@ pub enum DirectoriesError {
 }
 
 /// Locks every data directory and formats those that are fresh. All of them carry the same cluster and node.
-pub(crate) fn open(env: &Env, paths: &[PathBuf], node: NodeId) -> Result<(ClusterId, Vec<Directory>), DirectoriesError> {
+pub(crate) fn open(
+    env: &Env,
+    paths: &[PathBuf],
+    node: NodeId,
+) -> Result<(ClusterId, Vec<Directory>), DirectoriesError> {
     let pid = std::process::id();
     let mut locked = Vec::with_capacity(paths.len());
     for path in paths {

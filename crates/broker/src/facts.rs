@@ -43,6 +43,8 @@ pub(crate) struct Quorum {
     pub(crate) alive: bool,
     /// Times that part was restarted.
     pub(crate) restarts: u64,
+    /// Why it last went down.
+    pub(crate) last_failure: Option<String>,
     /// Space of the metadata log in use, in bytes.
     pub(crate) used_bytes: u64,
     /// Space of the metadata log in all, in bytes.
@@ -116,10 +118,10 @@ impl Facts {
     /// Why this node must not get clients yet (or any more), as a sentence; `None` if it is ready.
     pub(crate) fn unready(&self) -> Option<String> {
         if !self.quorum.alive {
-            let restarts = self.quorum.restarts;
+            let reason = self.quorum.last_failure.as_deref().unwrap_or("it has not started yet");
             return Some(format!(
-                "the metadata quorum is not running on this node and is being restarted ({restarts} restarts so \
-                 far); records are still served"
+                "the metadata quorum is not running on this node and is being started again ({reason}); records \
+                 are still served"
             ));
         }
         if self.quorum.leader.is_none() {
@@ -284,6 +286,7 @@ pub(crate) mod testing {
                 term: 3,
                 alive: true,
                 restarts: 0,
+                last_failure: None,
                 used_bytes: 1000,
                 limit_bytes: 32 << 20,
             },

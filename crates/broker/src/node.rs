@@ -156,7 +156,7 @@ impl Node {
             env.net.listen(address).map_err(listen)?
         };
         let bound = listener.local_addr().map_err(listen)?;
-        tracing::info!(address = %bound, "HTTP is served");
+        tracing::info!(address = %bound, "listening for HTTP");
         self.http_address = Some(bound);
         let state = http::HttpState::new(self.shared.clone(), self.directories.clone());
         self.doors.spawn_on(http::serve(listener, state, stop), &env.control);
@@ -169,7 +169,9 @@ impl Node {
         let deadline = tokio::time::Instant::now() + deadline;
         // Nobody listening any more is as good as everybody told.
         let _ = self.stopping.send(true);
-        let drained = tokio::time::timeout_at(deadline, async { while self.doors.join_next().await.is_some() {} }).await;
+        let drained =
+            tokio::time::timeout_at(deadline, async { while self.doors.join_next().await.is_some() {} })
+                .await;
         if drained.is_err() {
             tracing::warn!("some connections did not drain in time and are closed");
             self.doors.shutdown().await;
@@ -177,7 +179,8 @@ impl Node {
         let reconciler = tokio::time::timeout_at(deadline, self.reconciler).await;
         let Ok(Ok(reconciler)) = reconciler else { return Err(NodeError::Deadline("opening partitions")) };
         self.shared.cold.stop();
-        let closed = reconciler.close();
+        let closed = tokio::time::timeout_at(deadline, reconciler.close()).await;
+        let closed = closed.map_err(|_| NodeError::Deadline("closing the logs"))?;
         tokio::time::timeout_at(deadline, self.shared.controller.shutdown())
             .await
             .map_err(|_| NodeError::Deadline("the metadata log"))?;
@@ -207,9 +210,10 @@ fn bind(config: &Config, env: &Env) -> Result<Vec<Bound>, NodeError> {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "this listener is reachable from other machines and has neither TLS nor passwords");
         }
-        tracing::info!(listener = %listener.name, %address, "Kafka clients are served");
+        tracing::info!(listener = %listener.name, %address, "listening for Kafka clients");
         let advertised = config.advertised(&listener.name);
-        let port = advertised.map(|advertised| advertised.port).filter(|port| *port != 0).unwrap_or(address.port());
+        let port =
+            advertised.map(|advertised| advertised.port).filter(|port| *port != 0).unwrap_or(address.port());
         let host = advertised.map_or_else(|| address.ip().to_string(), |advertised| advertised.host.clone());
         bound.push(Bound {
             name: Arc::from(listener.name.as_str()),
@@ -233,7 +237,8 @@ async fn start_controller(
     directories: &[Arc<Directory>],
 ) -> Result<Controller, NodeError> {
     let Some(first) = directories.first() else { return Err(NodeError::Deadline("no data directory")) };
-    let environment = ControllerEnv { disk: env.disk.clone(), clock: env.clock.clone(), rng: env.rng.clone() };
+    let environment =
+        ControllerEnv { disk: env.disk.clone(), clock: env.clock.clone(), rng: env.rng.clone() };
     let settings = ControllerConfig {
         log_bytes: config.metadata_log_preallocated_bytes,
         snapshot_bytes: config.metadata_snapshot_preallocated_bytes,

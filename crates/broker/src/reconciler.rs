@@ -81,7 +81,9 @@ impl Reconciler {
             volumes.insert(directory.id, Hosting { volume, clean: directory.clean });
             match directory.data.partitions() {
                 Ok(found) => {
-                    have.extend(found.into_iter().map(|id| (id, Have { directory: directory.id, running: None })));
+                    have.extend(
+                        found.into_iter().map(|id| (id, Have { directory: directory.id, running: None })),
+                    );
                 }
                 Err(error) => tracing::error!(%error, "cannot list the partitions of a data directory"),
             }
@@ -100,7 +102,11 @@ impl Reconciler {
     }
 
     /// Follows the Image until the node stops, and hands itself back to be closed.
-    pub(crate) async fn run(mut self, mut image: watch::Receiver<Arc<Image>>, mut stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) async fn run(
+        mut self,
+        mut image: watch::Receiver<Arc<Image>>,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Self {
         loop {
             let current = image.borrow_and_update().clone();
             let settled = self.apply(&current).await;
@@ -146,11 +152,16 @@ impl Reconciler {
         self.unsettled.is_empty()
     }
 
-    /// Closes every log; true if all of them are sound on the disk.
-    pub(crate) fn close(self) -> bool {
+    /// Closes every log and ends the volumes' threads; true if all logs are sound on the disk.
+    pub(crate) async fn close(self) -> bool {
         self.map.publish(imbl::HashMap::clear);
-        // Every volume is stopped, also after one that failed.
-        self.volumes.into_values().map(|hosting| hosting.volume.stop(true)).fold(true, |all, one| all & one)
+        let mut sound = true;
+        // Every volume is closed, also after one that failed.
+        for hosting in self.volumes.into_values() {
+            sound &= hosting.volume.close().await;
+            sound &= hosting.volume.stop(true);
+        }
+        sound
     }
 
     fn open(

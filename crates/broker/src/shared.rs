@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{BrokerEpoch, Clock, LeaderEpoch, NodeId, PartitionId, Rng, TopicId};
+use forebay_base::{BrokerEpoch, Clock, NodeId, PartitionId, Rng, TopicId};
 use forebay_controller::Controller;
 use forebay_meta::{Assignment, Image, Topic};
 use tokio::sync::watch;
@@ -49,10 +49,6 @@ pub(crate) enum Unavailable {
     Unknown,
     /// Another node leads it, or nobody does.
     NotLeader,
-    /// The client's leader epoch is older than ours.
-    FencedEpoch,
-    /// The client's leader epoch is newer than ours.
-    UnknownEpoch,
     /// It should be here and cannot be used; the sentence says why.
     Storage(Arc<str>),
 }
@@ -92,14 +88,4 @@ impl Shared {
 /// The assignment of one partition of `topic`.
 pub(crate) fn assignment(topic: &Topic, index: i32) -> Option<&Arc<Assignment>> {
     usize::try_from(index).ok().and_then(|index| topic.partitions.get(index))
-}
-
-/// Compares the leader epoch a client knows (-1: none) with the partition's own (KIP-320).
-pub(crate) fn check_epoch(known: i32, current: LeaderEpoch) -> Result<(), Unavailable> {
-    match known {
-        unknown if unknown < 0 => Ok(()),
-        older if older < current.0 => Err(Unavailable::FencedEpoch),
-        newer if newer > current.0 => Err(Unavailable::UnknownEpoch),
-        _ => Ok(()),
-    }
 }

@@ -28,11 +28,6 @@ impl ClusterArgs {
         let config = ClientConfig { client_id: client_id.to_owned(), ..ClientConfig::default() };
         Ok(Client::connect(Arc::new(TcpNet), &self.bootstrap_server, config).await?)
     }
-
-    #[cfg(test)]
-    pub(crate) fn at(addr: &str) -> Self {
-        Self { bootstrap_server: vec![addr.to_owned()] }
-    }
 }
 
 /// Runs `work` to its end on a runtime of its own.

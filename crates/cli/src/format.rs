@@ -27,25 +27,18 @@ enum Part {
 impl Format {
     /// Reads a format string; the error says what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (mut parts, mut literal) = (Vec::new(), Vec::new());
+        let mut parts = Vec::new();
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
-            match character {
-                '%' => match token(characters.next())? {
-                    Part::Literal(bytes) => literal.extend(bytes),
-                    part => {
-                        if !literal.is_empty() {
-                            parts.push(Part::Literal(std::mem::take(&mut literal)));
-                        }
-                        parts.push(part);
-                    }
-                },
-                '\\' => literal.push(escape(&mut characters)?),
-                plain => literal.extend(plain.encode_utf8(&mut [0; 4]).bytes()),
+            let part = match character {
+                '%' => token(characters.next())?,
+                '\\' => Part::Literal(vec![escape(&mut characters)?]),
+                plain => Part::Literal(plain.to_string().into_bytes()),
+            };
+            match (parts.last_mut(), part) {
+                (Some(Part::Literal(before)), Part::Literal(more)) => before.extend(more),
+                (_, part) => parts.push(part),
             }
-        }
-        if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
         }
         Ok(Self(parts))
     }

@@ -381,7 +381,7 @@ impl AddPartitionsArgs {
         client.add_partitions(&self.name, self.partitions, self.validate_only).await?;
         self.common.changed(&Changed {
             topic: &self.name,
-            action: "raised",
+            action: "extended",
             id: None,
             partitions: Some(self.partitions),
             only_checked: self.validate_only,

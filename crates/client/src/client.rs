@@ -189,13 +189,16 @@ impl Client {
 
     async fn partitions_once(&self, topic: &str, create: bool) -> Result<Vec<i32>, ClientError> {
         let metadata = self.refresh(Some(&[topic]), create).await?;
-        let code = metadata.topics.get(topic).map_or(ErrorCode::UnknownTopicOrPartition, |info| info.error);
-        ClientError::check_code(code.code(), || format!("topic {topic}"))?;
-        Ok(metadata
-            .topics
-            .get(topic)
-            .map(|info| info.partitions.keys().copied().collect())
-            .unwrap_or_default())
+        let Some(info) = metadata.topics.get(topic) else {
+            let (what, code) = (format!("topic {topic}"), ErrorCode::UnknownTopicOrPartition);
+            return Err(ClientError::Refused {
+                what,
+                code,
+                message: Some("there is no such topic".to_owned()),
+            });
+        };
+        ClientError::check_code(info.error.code(), || format!("topic {topic}"))?;
+        Ok(info.partitions.keys().copied().collect())
     }
 
     /// The attempts of one operation.

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll};
@@ -16,6 +17,9 @@ use crate::{ClientConfig, ClientError};
 
 /// Pieces that may wait to be sent before no more requests are taken in.
 const UNSENT_PIECES_MAX: usize = 256;
+
+/// Requests that may be sent and not answered before no more are taken in.
+const WAITING_MAX: usize = 1024;
 
 type Reply = oneshot::Sender<Result<Bytes, ClientError>>;
 
@@ -149,12 +153,11 @@ impl Sent {
 }
 
 /// An I/O error in words, without its number where the words say it all.
-fn plain(error: &std::io::Error) -> String {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, TimedOut};
-    match error.kind() {
-        kind @ (BrokenPipe | ConnectionRefused | ConnectionReset | TimedOut) => kind.to_string(),
-        _ => error.to_string(),
-    }
+fn plain(error: &io::Error) -> String {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, TimedOut};
+    let kind = error.kind();
+    let known = matches!(kind, BrokenPipe | ConnectionRefused | ConnectionReset | TimedOut);
+    if known { kind.to_string() } else { error.to_string() }
 }
 
 fn closed(addr: &str) -> ClientError {
@@ -177,6 +180,17 @@ enum End {
     /// Every handle is gone, everything is sent and nobody waits for an answer.
     Done,
     Failed(ClientError),
+}
+
+/// What became of looking for new requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inbox {
+    /// All were taken in; the next one wakes the task.
+    Empty,
+    /// There may be more, but no room for them.
+    Full,
+    /// No more can come.
+    Closed,
 }
 
 impl Wire {
@@ -203,44 +217,52 @@ impl Wire {
 
     /// Takes requests in, sends, receives: each as far as it goes, in this order, until all three must wait.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let abandoned = self.poll_inbox(cx);
-        if let Err(end) = self.poll_send(cx) {
-            return Poll::Ready(end);
+        loop {
+            let inbox = self.poll_inbox(cx);
+            if let Err(error) = self.poll_send(cx) {
+                return Poll::Ready(End::Failed(error));
+            }
+            if inbox == Inbox::Closed
+                && self.unsent.is_empty()
+                && self.waiting.iter().all(|(_, reply)| reply.is_closed())
+            {
+                return Poll::Ready(End::Done);
+            }
+            if let Poll::Ready(end) = self.poll_receive(cx) {
+                return Poll::Ready(end);
+            }
+            // Nothing would wake this task for an inbox that was left unread.
+            if inbox != Inbox::Full || !self.has_room() {
+                return Poll::Pending;
+            }
         }
-        let awaited = self.waiting.iter().any(|(_, reply)| !reply.is_closed());
-        if abandoned && !awaited && self.unsent.is_empty() {
-            return Poll::Ready(End::Done);
-        }
-        self.poll_receive(cx)
     }
 
-    /// True if no more requests can come.
-    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.unsent.len() < UNSENT_PIECES_MAX {
+    fn has_room(&self) -> bool {
+        self.unsent.len() < UNSENT_PIECES_MAX && self.waiting.len() < WAITING_MAX
+    }
+
+    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Inbox {
+        while self.has_room() {
             match self.inbox.poll_recv(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(None) => return true,
+                Poll::Pending => return Inbox::Empty,
+                Poll::Ready(None) => return Inbox::Closed,
                 Poll::Ready(Some(outgoing)) => {
                     self.unsent.extend(outgoing.pieces);
                     self.waiting.extend(outgoing.reply.map(|reply| (outgoing.correlation, reply)));
                 }
             }
         }
-        false
+        Inbox::Full
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        let full = self.unsent.len() >= UNSENT_PIECES_MAX;
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), ClientError> {
         while !self.unsent.is_empty() {
             match self.conn.poll_send(cx, &mut self.unsent) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Err(End::Failed(self.broken(plain(&error)))),
+                Poll::Ready(Err(error)) => return Err(self.broken(plain(&error))),
             }
-        }
-        if full {
-            // The inbox was left unread, so nothing else would wake this task for it.
-            cx.waker().wake_by_ref();
         }
         Ok(())
     }

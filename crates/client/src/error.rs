@@ -61,7 +61,7 @@ pub enum ClientError {
 fn sentence(code: ErrorCode, message: Option<&str>) -> String {
     match message {
         Some(message) if !message.is_empty() => format!("{message} ({})", code.name()),
-        Some(_) | None => format!("{} ({})", code.message(), code.name()),
+        Some(_) | None => format!("{} ({})", code.message().trim_end_matches('.'), code.name()),
     }
 }
 

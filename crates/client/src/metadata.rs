@@ -64,10 +64,12 @@ impl Metadata {
         };
         for topic in answer.topics {
             let Some(name) = topic.name.as_deref().map(str::to_owned) else { continue };
-            match ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError) {
-                ErrorCode::UnknownTopicOrPartition => merged.topics.remove(&name),
-                error => merged.topics.insert(name, topic_info(error, topic)),
-            };
+            let error = ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError);
+            if error == ErrorCode::UnknownTopicOrPartition {
+                merged.topics.remove(&name);
+            } else {
+                merged.topics.insert(name, topic_info(error, topic));
+            }
         }
         merged
     }

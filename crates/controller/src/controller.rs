@@ -114,7 +114,7 @@ impl Controller {
             answer.await.map_err(|_| ProposeError::Stopped)?
         };
         let limit = self.shared.config.propose_timeout;
-        tokio::time::timeout(limit, ask).await.unwrap_or_else(|_| Err(ProposeError::Timeout { limit }))
+        tokio::time::timeout(limit, ask).await.unwrap_or(Err(ProposeError::Timeout { limit }))
     }
 
     /// The Images as they are committed. The first one that is formatted is at least as new as what was committed

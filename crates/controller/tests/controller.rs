@@ -1,4 +1,5 @@
 //! A controller as a node uses it: one voter on a real disk.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -66,16 +67,14 @@ fn create(number: u64, name: String) -> Command {
 }
 
 async fn create_one(controller: &Controller, number: u64) -> Result<(), Refusal> {
-    match controller.propose(create(number, format!("topic-{number}"))).await.unwrap() {
-        Reply::CreateTopics(mut replies) => replies.remove(0).map(|_| ()),
-        other => panic!("{other:?}"),
-    }
+    let reply = controller.propose(create(number, format!("topic-{number}"))).await.unwrap();
+    let Reply::CreateTopics(mut replies) = reply else { panic!("another reply") };
+    replies.remove(0).map(|_| ())
 }
 
 async fn first_image(controller: &Controller) -> Arc<Image> {
     let mut images = controller.image();
-    let image = images.wait_for(|image| image.is_formatted()).await.unwrap().clone();
-    image
+    images.wait_for(|image| image.is_formatted()).await.unwrap().clone()
 }
 
 #[tokio::test]

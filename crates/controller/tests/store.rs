@@ -1,5 +1,6 @@
 //! The metadata store on a real disk: what it takes it gives back after it is opened again, and what a crash leaves
 //! half done is cut off or refused, never mixed up.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;

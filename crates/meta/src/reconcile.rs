@@ -112,13 +112,21 @@ pub fn reconcile_topics(
 }
 
 /// What to give up of one topic.
-fn leave(topic: TopicId, want: &Image, have: &BTreeMap<PartitionId, Have>, me: NodeId, actions: &mut Vec<Action>) {
+fn leave(
+    topic: TopicId,
+    want: &Image,
+    have: &BTreeMap<PartitionId, Have>,
+    me: NodeId,
+    actions: &mut Vec<Action>,
+) {
     let of_topic = PartitionId { topic, index: i32::MIN }..=PartitionId { topic, index: i32::MAX };
     for (id, held) in have.range(of_topic) {
         match want.partition(*id).and_then(|assignment| assignment.directory_of(me)) {
             None => actions.push(Action::Delete { id: *id, directory: held.directory }),
             // A replica in the wrong directory is never deleted here: moving it is a job of its own.
-            Some(wanted) if wanted != held.directory && held.running.is_some() => actions.push(Action::Stop { id: *id }),
+            Some(wanted) if wanted != held.directory && held.running.is_some() => {
+                actions.push(Action::Stop { id: *id })
+            }
             Some(_) => {}
         }
     }
@@ -136,7 +144,8 @@ fn approach_topic(
             continue;
         };
         let id = PartitionId { topic: topic.id, index };
-        let running = have.get(&id).filter(|held| held.directory == directory).and_then(|held| held.running.as_ref());
+        let running =
+            have.get(&id).filter(|held| held.directory == directory).and_then(|held| held.running.as_ref());
         approach(id, topic, assignment, directory, running, me, actions);
     }
 }

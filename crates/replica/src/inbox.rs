@@ -37,8 +37,8 @@ pub(crate) enum Message {
     Open(Box<Opening>),
     /// Remove what lies on the disk of a partition that is not open.
     DeleteStray(PartitionId, Reply<()>),
-    /// Finish: close every log (`true`), or leave them as they are.
-    Stop(bool),
+    /// Finish: close every log (`true`), or leave them as they are. Then tell, if asked, whether all are sound.
+    Stop(bool, Option<oneshot::Sender<bool>>),
 }
 
 /// A queued append.

@@ -85,12 +85,32 @@ impl Volume {
         answer
     }
 
+    /// Writes what is queued, makes every log durable and closes it, without blocking: true if all of them are sound.
+    /// Nothing can be opened afterwards; [`Volume::stop`] still has to end the threads, and answers the same.
+    ///
+    /// For whoever cannot block, as in a simulation, where the writers run on the caller's own thread.
+    pub async fn close(&self) -> bool {
+        let mut answers = Vec::with_capacity(self.writers.len());
+        for writer in &self.writers {
+            let (told, answer) = oneshot::channel();
+            writer.inbox.post(Message::Stop(true, Some(told)));
+            answers.push((answer, writer));
+        }
+        let mut sound = true;
+        for (answer, writer) in answers {
+            // No answer: it was done before, or it died.
+            let known = answer.await.ok().or_else(|| writer.outcome.get().copied());
+            sound &= known.unwrap_or(false);
+        }
+        sound
+    }
+
     /// Ends the writers and sync helpers; blocks until they are gone. With `clean`, what is queued is written, every
     /// log is made durable and closed first: true if all of them are sound, so that a clean mark may be left. Without,
     /// everything stays as it lies.
     pub fn stop(self, clean: bool) -> bool {
         for writer in &self.writers {
-            writer.inbox.post(Message::Stop(clean));
+            writer.inbox.post(Message::Stop(clean, None));
         }
         let mut sound = clean;
         for Running { handle, outcome, .. } in self.writers {

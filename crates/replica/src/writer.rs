@@ -48,6 +48,8 @@ pub(crate) struct Writer {
     stopping: bool,
     /// True while every log that was closed was closed soundly.
     sound: bool,
+    /// Who wants to know when it is done.
+    told: Vec<oneshot::Sender<bool>>,
     outcome: Arc<OnceLock<bool>>,
 }
 
@@ -62,6 +64,7 @@ impl Writer {
             alarms: Alarms::default(),
             stopping: false,
             sound: true,
+            told: Vec::new(),
             outcome,
         }
     }
@@ -97,7 +100,10 @@ impl Writer {
             Message::DeleteStray(id, reply) => {
                 let _ = reply.send(self.delete_stray(id));
             }
-            Message::Stop(clean) => self.stop(clean),
+            Message::Stop(clean, told) => {
+                self.told.extend(told);
+                self.stop(clean);
+            }
         }
     }
 
@@ -300,6 +306,9 @@ impl Worker for Writer {
         if self.stopping && self.seats.is_empty() {
             self.site.inbox.close();
             let _ = self.outcome.set(self.sound);
+            for told in self.told.drain(..) {
+                let _ = told.send(self.sound);
+            }
             return Turn::Done;
         }
         if more { Turn::More } else { Turn::Wait(self.alarms.next()) }

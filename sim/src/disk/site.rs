@@ -30,8 +30,10 @@ pub enum PathKind {
     State,
     /// A snapshot of the metadata.
     Snapshot,
-    /// Any other file of the metadata store: its log and its vote.
-    Metadata,
+    /// `raft.state`: vote, purge and truncation marks.
+    MetadataState,
+    /// `raft.log`, the ring of metadata entries, and anything else of the metadata store.
+    MetadataLog,
     /// None of these.
     Other,
 }
@@ -44,7 +46,8 @@ impl PathKind {
         let in_metadata = path.components().any(|component| component.as_os_str() == "metadata");
         match (stem, stem.rsplit_once('.').map(|(_, extension)| extension)) {
             _ if in_metadata && stem.contains("snapshot") => PathKind::Snapshot,
-            _ if in_metadata => PathKind::Metadata,
+            ("raft.state", _) => PathKind::MetadataState,
+            _ if in_metadata => PathKind::MetadataLog,
             ("forebay.lock", _) => PathKind::LockFile,
             ("identity", _) => PathKind::Identity,
             ("clean", _) => PathKind::CleanMark,

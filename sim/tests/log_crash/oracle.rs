@@ -4,6 +4,7 @@ use bytes::Bytes;
 use forebay_base::{Id128, Offset};
 use forebay_log::{Identity, Log};
 use forebay_records::{BatchHeader, verify_crc};
+use forebay_sim::crash::Verdict;
 
 /// Something that is done in one call and may be half done when the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +55,6 @@ pub(crate) struct Seen {
     pub(crate) durable: i64,
     pub(crate) batches: Vec<Bytes>,
 }
-
-/// The sentence of a violation.
-pub(crate) type Verdict<T> = Result<T, String>;
 
 macro_rules! demand {
     ($holds:expr, $($why:tt)+) => {

@@ -65,6 +65,7 @@ pub(super) async fn facts(shared: Arc<Shared>, probes: Arc<[Probe]>) -> Facts {
             term: status.term,
             alive: status.raft_alive,
             restarts: status.restarts,
+            last_failure: status.last_failure,
             used_bytes: status.space_used,
             limit_bytes: status.space_total,
         },

@@ -102,6 +102,7 @@ fn schemas() -> Value {
         })),
         "Metadata": object(json!({
             "index": number, "leader": maybe_number, "term": number, "running": flag, "restarts": number,
+            "last_failure": maybe_text,
             "log_used_bytes": number, "log_limit_bytes": number,
         })),
         "Broker": object(json!({

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::facts::testing;
+use crate::{Config, Env, ListenerConfig, Node};
 
 type Source = Box<dyn Fn() -> Facts + Send>;
 type Change = fn(&mut Facts);
@@ -25,6 +26,17 @@ struct Served {
 fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
     let gather = move || -> BoxFuture<'static, Facts> { Box::pin(std::future::ready(facts())) };
     HttpState { gather: Arc::new(gather), metrics: Arc::new(Metrics::new()) }
+}
+
+/// Status, head and body of one request.
+async fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
 }
 
 impl Served {
@@ -46,15 +58,8 @@ impl Served {
         });
     }
 
-    /// Status, head and body of one request.
     async fn ask(&self, method: &str, path: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
+        ask(self.address, method, path).await
     }
 
     async fn json(&self, path: &str) -> (u16, Value) {
@@ -195,6 +200,31 @@ async fn stopping_ends_the_door() {
     served.stop.send(true).unwrap();
     tokio::time::timeout(Duration::from_secs(5), served.door).await.unwrap().unwrap();
     drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_node_tells_of_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config {
+        log_dirs: vec![directory.path().to_owned()],
+        listeners: vec![ListenerConfig::plaintext("127.0.0.1", 0)],
+        http_listen: Some("127.0.0.1:0".parse().unwrap()),
+        ..Config::default()
+    };
+    let node = Node::start(config, Env::real(tokio::runtime::Handle::current())).await.unwrap();
+    let address = node.http_address().unwrap();
+    let (status, _, body) = ask(address, "GET", "/readyz").await;
+    assert_eq!((status, body.as_str()), (200, r#"{"ready":true,"reason":null,"complaints":[]}"#));
+    let (_, _, body) = ask(address, "GET", "/v1/volumes").await;
+    let volumes: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(volumes["volumes"][0]["state"], "Normal", "{body}");
+    let (_, _, page) = ask(address, "GET", "/metrics").await;
+    for line in
+        ["forebay_ready 1", "kafka_brokers 1", "kafka_controller_kafkacontroller_activecontrollercount 1"]
+    {
+        assert!(page.lines().any(|have| have == line), "{line}\n{page}");
+    }
+    node.stop(Duration::from_secs(10)).await.unwrap();
 }
 
 #[tokio::test]

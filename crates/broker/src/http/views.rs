@@ -60,6 +60,7 @@ struct MetadataView {
     term: u64,
     running: bool,
     restarts: u64,
+    last_failure: Option<String>,
     log_used_bytes: u64,
     log_limit_bytes: u64,
 }
@@ -121,6 +122,7 @@ impl MetadataView {
             term: quorum.term,
             running: quorum.alive,
             restarts: quorum.restarts,
+            last_failure: quorum.last_failure.clone(),
             log_used_bytes: quorum.used_bytes,
             log_limit_bytes: quorum.limit_bytes,
         }

@@ -9,8 +9,13 @@ use super::call::Call;
 
 pub(super) fn answer(call: &Call, request: &ApiVersionsRequest) -> ApiVersionsResponse {
     if call.version >= 3 {
-        if !is_software_word(&request.client_software_name) || !is_software_word(&request.client_software_version) {
-            return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
+        if !is_software_word(&request.client_software_name)
+            || !is_software_word(&request.client_software_version)
+        {
+            return ApiVersionsResponse {
+                error_code: ErrorCode::InvalidRequest.code(),
+                ..Default::default()
+            };
         }
         call.node.metrics.client_seen(&request.client_software_name, &request.client_software_version);
     }
@@ -31,7 +36,6 @@ fn range(api: &Api) -> ApiVersion {
         api_key: api.key.code(),
         min_version: *api.advertised.start(),
         max_version: *api.advertised.end(),
-        ..Default::default()
     }
 }
 

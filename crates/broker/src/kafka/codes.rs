@@ -48,8 +48,6 @@ pub(crate) fn of_unavailable(unavailable: &Unavailable) -> Failure {
     match unavailable {
         Unavailable::Unknown => ErrorCode::UnknownTopicOrPartition.into(),
         Unavailable::NotLeader => ErrorCode::NotLeaderOrFollower.into(),
-        Unavailable::FencedEpoch => ErrorCode::FencedLeaderEpoch.into(),
-        Unavailable::UnknownEpoch => ErrorCode::UnknownLeaderEpoch.into(),
         Unavailable::Storage(reason) => Failure::new(ErrorCode::KafkaStorageError, &**reason),
     }
 }
@@ -58,9 +56,10 @@ pub(crate) fn of_log_error(error: &LogError) -> ErrorCode {
     match error {
         LogError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
-        LogError::Io { .. } | LogError::Poisoned { .. } | LogError::Misplaced { .. } | LogError::Newer { .. } => {
-            ErrorCode::KafkaStorageError
-        }
+        LogError::Io { .. }
+        | LogError::Poisoned { .. }
+        | LogError::Misplaced { .. }
+        | LogError::Newer { .. } => ErrorCode::KafkaStorageError,
     }
 }
 

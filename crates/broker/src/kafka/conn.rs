@@ -152,11 +152,13 @@ impl Connection {
         match &mut self.reading {
             Reading::Stopped => Poll::Pending,
             Reading::Length if busy => Poll::Pending,
-            Reading::Length => self.frames.poll_announced(cx, &mut *self.conn).map(|announced| match announced {
-                Ok(Some(bytes)) => Event::Announced(bytes),
-                Ok(None) => Event::Closed,
-                Err(error) => Event::Broken(error),
-            }),
+            Reading::Length => {
+                self.frames.poll_announced(cx, &mut *self.conn).map(|announced| match announced {
+                    Ok(Some(bytes)) => Event::Announced(bytes),
+                    Ok(None) => Event::Closed,
+                    Err(error) => Event::Broken(error),
+                })
+            }
             Reading::Admission(admitted) => admitted.as_mut().poll(cx).map(Event::Admitted),
             Reading::Body(_) => match self.frames.poll_frame(cx, &mut *self.conn) {
                 Poll::Ready(Ok(Some(frame))) => Poll::Ready(Event::Frame(frame)),
@@ -184,7 +186,9 @@ impl Connection {
             Event::Frame(frame) => {
                 self.moved_bytes += frame.len();
                 self.deadline = Instant::now() + idle_max(&self.node);
-                let Reading::Body(share) = std::mem::replace(&mut self.reading, Reading::Length) else { return None };
+                let Reading::Body(share) = std::mem::replace(&mut self.reading, Reading::Length) else {
+                    return None;
+                };
                 return self.start(frame, share);
             }
             Event::Closed => {
@@ -214,7 +218,8 @@ impl Connection {
 
     /// The end of a connection that takes no more requests, once everything is answered and sent.
     fn drained(&self) -> Option<End> {
-        let drained = matches!(self.reading, Reading::Stopped) && self.replies.is_empty() && self.out.is_empty();
+        let drained =
+            matches!(self.reading, Reading::Stopped) && self.replies.is_empty() && self.out.is_empty();
         drained.then_some(End::Drained)
     }
 

@@ -3,10 +3,10 @@
 use forebay_base::NodeId;
 use forebay_meta::{Command, MorePartitions, Reply};
 use forebay_wire::Text;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
-use forebay_wire::kafka::ErrorCode;
 
 use super::call::Call;
 use super::codes::{Failure, of_propose_error, of_refusal};
@@ -20,7 +20,8 @@ pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> Cre
             assignments.iter().map(|assignment| nodes(&assignment.broker_ids)).collect()
         }),
     });
-    let command = Command::CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
+    let command =
+        Command::CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
     let outcome = match call.node.controller.propose(command).await {
         Ok(Reply::CreatePartitions(results)) => Ok(results),
         Ok(_) => Err(ErrorCode::UnknownServerError.into()),
@@ -39,7 +40,6 @@ pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> Cre
             name: topic.name.clone(),
             error_code: failure.code.code(),
             error_message: failure.message.map(Text::from),
-            ..Default::default()
         }
     });
     CreatePartitionsResponse { results: results.collect(), ..Default::default() }

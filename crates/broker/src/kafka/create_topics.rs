@@ -3,10 +3,10 @@
 use forebay_base::{TopicId, fresh_id};
 use forebay_meta::{Command, CreatedTopic, NewTopic, Refusal, Reply, TopicDefaults, topic_config};
 use forebay_wire::Text;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
-use forebay_wire::kafka::ErrorCode;
 
 use super::call::Call;
 use super::codes::{Failure, of_propose_error, of_refusal};
@@ -45,7 +45,9 @@ pub(super) async fn create_with_defaults(call: &Call, names: Vec<Text>) -> Vec<(
         Err(refusal) => Some((name, of_refusal(refusal).code)),
     };
     match propose(call, topics.collect(), false).await {
-        Ok(results) => names.into_iter().zip(&results).filter_map(|(name, result)| code_of(name, result)).collect(),
+        Ok(results) => {
+            names.into_iter().zip(&results).filter_map(|(name, result)| code_of(name, result)).collect()
+        }
         Err(_) => names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable)).collect(),
     }
 }
@@ -113,4 +115,3 @@ fn created_topic(call: &Call, topic: &CreatableTopic, created: &CreatedTopic) ->
         ..Default::default()
     }
 }
-

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use forebay_base::Offset;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
     DeleteRecordsTopicResult,
 };
-use forebay_wire::kafka::ErrorCode;
 
 use super::call::Call;
 use super::codes::{of_refused, of_unavailable};
 use crate::partitions::Hosted;
 
 pub(super) async fn answer(call: &Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline =
+        tokio::time::Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let mut response = DeleteRecordsResponse::default();
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -28,10 +29,9 @@ pub(super) async fn answer(call: &Call, request: DeleteRecordsRequest) -> Delete
                 partition_index: asked.partition_index,
                 low_watermark,
                 error_code: code.code(),
-                ..Default::default()
             });
         }
-        response.topics.push(DeleteRecordsTopicResult { name: topic.name.clone(), partitions, ..Default::default() });
+        response.topics.push(DeleteRecordsTopicResult { name: topic.name.clone(), partitions });
     }
     response
 }
@@ -42,7 +42,9 @@ async fn delete(call: &Call, name: &str, asked: &DeleteRecordsPartition) -> Resu
     }
     let topic = call.node.topic_by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let led = call.node.led(&topic, asked.partition_index).await;
-    let Hosted::Open { partition, settings } = led.map_err(|unavailable| of_unavailable(&unavailable).code)? else {
+    let Hosted::Open { partition, settings } =
+        led.map_err(|unavailable| of_unavailable(&unavailable).code)?
+    else {
         return Err(ErrorCode::KafkaStorageError);
     };
     if settings.compact && !settings.delete {

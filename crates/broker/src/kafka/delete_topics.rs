@@ -3,10 +3,10 @@
 use forebay_base::TopicId;
 use forebay_meta::{Command, Reply, TopicRef};
 use forebay_wire::Text;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
-use forebay_wire::kafka::ErrorCode;
 
 use super::call::Call;
 use super::codes::{Failure, of_propose_error, of_refusal};
@@ -51,7 +51,6 @@ pub(super) async fn answer(call: &Call, request: DeleteTopicsRequest) -> DeleteT
             topic_id: topic.topic_id,
             error_code: failure.code.code(),
             error_message: failure.message.map(Text::from),
-            ..Default::default()
         }
     });
     DeleteTopicsResponse { responses: responses.collect(), ..Default::default() }

@@ -1,10 +1,10 @@
 //! DescribeCluster 0-1. Version 1 may ask for controllers (KIP-919), which are not reachable by clients here.
 
 use forebay_wire::Text;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
-use forebay_wire::kafka::ErrorCode;
 
 use super::call::Call;
 use super::metadata::endpoint;
@@ -23,7 +23,7 @@ pub(super) async fn answer(call: &Call, request: DescribeClusterRequest) -> Desc
     let brokers = image.brokers.iter().filter_map(|(node, broker)| {
         let (host, port) = endpoint(&image, *node, &call.session.listener)?;
         let rack = broker.rack.clone().map(Text::from);
-        Some(DescribeClusterBroker { broker_id: node.0, host, port, rack, ..Default::default() })
+        Some(DescribeClusterBroker { broker_id: node.0, host, port, rack })
     });
     DescribeClusterResponse {
         endpoint_type: BROKERS,

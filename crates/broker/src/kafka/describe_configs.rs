@@ -3,11 +3,11 @@
 
 use forebay_meta::topic_config::{self, Described, Source};
 use forebay_wire::Text;
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
-use forebay_wire::kafka::ErrorCode;
 
 use super::call::Call;
 use super::codes::Failure;
@@ -48,7 +48,6 @@ pub(super) async fn answer(call: &Call, request: DescribeConfigsRequest) -> Desc
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             configs,
-            ..Default::default()
         }
     });
     DescribeConfigsResponse { results: results.collect(), ..Default::default() }
@@ -109,7 +108,7 @@ pub(super) fn source_number(source: Source) -> i8 {
 }
 
 fn synonym(name: &str, value: &str, source: i8) -> DescribeConfigsSynonym {
-    DescribeConfigsSynonym { name: Text::from(name), value: Some(Text::from(value)), source, ..Default::default() }
+    DescribeConfigsSynonym { name: Text::from(name), value: Some(Text::from(value)), source }
 }
 
 fn topic_type(kind: topic_config::Kind) -> i8 {

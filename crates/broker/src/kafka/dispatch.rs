@@ -88,6 +88,10 @@ macro_rules! exclusive {
     };
 }
 
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "most of Kafka's keys are not served, and the table says which are"
+)]
 fn route(call: Call, header: RequestHeader, frame: Bytes) -> Started {
     match call.api {
         ApiKey::Produce => start_produce(call, header, &frame),
@@ -123,7 +127,9 @@ fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Started {
     };
     let mut submit = Box::pin(produce::submit(call, request));
     match submit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(submitted) => Started::Overlapping(Box::pin(async move { reply(submitted.answer().await) })),
+        Poll::Ready(submitted) => {
+            Started::Overlapping(Box::pin(async move { reply(submitted.answer().await) }))
+        }
         Poll::Pending => Started::Exclusive(Box::pin(async move { reply(submit.await.answer().await) })),
     }
 }

@@ -13,17 +13,18 @@ use forebay_base::{LeaderEpoch, Offset, Piece};
 use forebay_log::Slice;
 use forebay_meta::Topic;
 use forebay_replica::{Partition, View, Waiter};
+use forebay_wire::Payload;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::fetch::{
-    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
+    FetchableTopicResponse, PartitionData,
 };
-use forebay_wire::Payload;
 
 use super::budget::Share;
 use super::call::Call;
-use super::codes::{code_for_fetch, of_log_error, of_unavailable};
+use super::codes::{code_for_fetch, of_log_error, of_refused, of_unavailable};
 use crate::partitions::Hosted;
-use crate::shared::{Shared, check_epoch};
+use crate::shared::Shared;
 
 const TOPIC_IDS_FROM_VERSION: i16 = 13;
 const READ_COMMITTED: i8 = 1;
@@ -125,7 +126,8 @@ async fn wait_for(
     loop {
         let woken = waiter.woken();
         let found = look(topics, bytes_max, committed);
-        let bytes: u64 = found.iter().flatten().filter_map(|found| found.slice.as_ref()).map(Slice::len).sum();
+        let bytes: u64 =
+            found.iter().flatten().filter_map(|found| found.slice.as_ref()).map(Slice::len).sum();
         let failed =
             found.iter().flatten().any(|found| found.error != ErrorCode::None || found.diverging.is_some());
         if bytes >= bytes_min || failed || tokio::time::Instant::now() >= deadline {
@@ -133,7 +135,10 @@ async fn wait_for(
         }
         if guards.is_empty() {
             // Registered before the next look, so that nothing published in between is missed.
-            let partitions = topics.iter().flat_map(|topic| &topic.partitions).filter_map(|asked| asked.target.as_ref().ok());
+            let partitions = topics
+                .iter()
+                .flat_map(|topic| &topic.partitions)
+                .filter_map(|asked| asked.target.as_ref().ok());
             guards = partitions.map(|partition| partition.watch(&waiter)).collect();
             continue;
         }
@@ -162,8 +167,8 @@ fn look(topics: &[AskedTopic<'_>], bytes_max: u64, committed: bool) -> Vec<Vec<F
 fn look_one(asked: &Asked, view: Arc<View>, left: u64, first: bool, committed: bool) -> Found {
     let bytes_max = asked.bytes_max.min(left);
     let diverging = diverging(asked, &view);
-    let result = match check_epoch(asked.epoch, view.leader_epoch) {
-        Err(unavailable) => Err(of_unavailable(&unavailable).code),
+    let result = match view.check_epoch(LeaderEpoch(asked.epoch)) {
+        Err(refused) => Err(of_refused(&refused).code),
         Ok(()) if diverging.is_some() => Ok(None),
         Ok(()) if asked.from < view.start || asked.from > view.end => Err(ErrorCode::OffsetOutOfRange),
         Ok(()) => {
@@ -185,7 +190,13 @@ fn diverging(asked: &Asked, view: &View) -> Option<(LeaderEpoch, Offset)> {
 }
 
 /// The slice to send, or nothing: past the bound, or no room left and not the first.
-fn read(view: &View, from: Offset, upto: Offset, bytes_max: u64, first: bool) -> Result<Option<Slice>, ErrorCode> {
+fn read(
+    view: &View,
+    from: Offset,
+    upto: Offset,
+    bytes_max: u64,
+    first: bool,
+) -> Result<Option<Slice>, ErrorCode> {
     if from >= upto || (bytes_max == 0 && !first) {
         return Ok(None);
     }
@@ -218,7 +229,6 @@ async fn assemble(
             topic: topic.request.topic.clone(),
             topic_id: topic.request.topic_id,
             partitions,
-            ..Default::default()
         });
     }
     response
@@ -231,6 +241,9 @@ async fn partition_data(call: &Call, asked: &Asked, found: Found, committed: boo
             Ok(piece) => records = Some(Payload::from(piece)),
             Err(code) => error = code,
         }
+    }
+    if error != ErrorCode::None {
+        call.node.metrics.failed(call.api, error);
     }
     let mut data = PartitionData {
         partition_index: asked.index,
@@ -278,4 +291,3 @@ impl AsRef<[u8]> for Charged {
         &self.bytes
     }
 }
-

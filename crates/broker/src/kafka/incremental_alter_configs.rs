@@ -13,7 +13,10 @@ use super::call::Call;
 use super::codes::{Failure, of_propose_error, of_refusal};
 use super::describe_configs::TOPIC;
 
-pub(super) async fn answer(call: &Call, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
+pub(super) async fn answer(
+    call: &Call,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
     let changes: Vec<_> = request.resources.iter().map(|resource| change(call, resource)).collect();
     let topics: Vec<_> = changes.iter().filter_map(|change| change.as_ref().ok().cloned()).collect();
     let outcome = propose(call, topics, request.validate_only).await;
@@ -30,20 +33,24 @@ pub(super) async fn answer(call: &Call, request: IncrementalAlterConfigsRequest)
             error_message: failure.message.map(Text::from),
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
-            ..Default::default()
         }
     });
     IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() }
 }
 
-async fn propose(call: &Call, topics: Vec<ConfigChange>, validate_only: bool) -> Result<Vec<Failure>, Failure> {
+async fn propose(
+    call: &Call,
+    topics: Vec<ConfigChange>,
+    validate_only: bool,
+) -> Result<Vec<Failure>, Failure> {
     if topics.is_empty() {
         return Ok(Vec::new());
     }
     match call.node.controller.propose(Command::AlterConfigs { topics, validate_only }).await {
-        Ok(Reply::AlterConfigs(results)) => {
-            Ok(results.iter().map(|result| result.as_ref().err().map_or(ErrorCode::None.into(), of_refusal)).collect())
-        }
+        Ok(Reply::AlterConfigs(results)) => Ok(results
+            .iter()
+            .map(|result| result.as_ref().err().map_or(ErrorCode::None.into(), of_refusal))
+            .collect()),
         Ok(_) => Err(ErrorCode::UnknownServerError.into()),
         Err(error) => Err(of_propose_error(&error)),
     }
@@ -66,11 +73,18 @@ fn change(call: &Call, resource: &AlterConfigsResource) -> Result<ConfigChange, 
             2 => ConfigOp::Append,
             3 => ConfigOp::Subtract,
             other => {
-                let sentence = format!("unknown operation {other} on {}: 0 sets, 1 deletes, 2 appends, 3 subtracts", &*config.name);
+                let sentence = format!(
+                    "unknown operation {other} on {}: 0 sets, 1 deletes, 2 appends, 3 subtracts",
+                    &*config.name
+                );
                 return Err(Failure::new(ErrorCode::InvalidRequest, sentence));
             }
         };
-        Ok(ConfigEdit { name: config.name.to_string(), op, value: config.value.as_ref().map(ToString::to_string) })
+        Ok(ConfigEdit {
+            name: config.name.to_string(),
+            op,
+            value: config.value.as_ref().map(ToString::to_string),
+        })
     });
     Ok(ConfigChange { topic: resource.resource_name.to_string(), edits: edits.collect::<Result<_, _>>()? })
 }

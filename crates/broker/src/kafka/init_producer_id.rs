@@ -1,6 +1,7 @@
 //! InitProducerId 0-4 for idempotent producers. Transactions are not served yet, and their coordinator is not
 //! advertised; a transactional id is refused with an error that no client retries.
 
+use forebay_controller::ProposeError;
 use forebay_meta::Command;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -23,10 +24,8 @@ pub(super) async fn answer(call: &Call, request: InitProducerIdRequest) -> InitP
     let command = Command::AllocateProducerIds { node: call.node.node, epoch: call.node.broker_epoch };
     match call.node.producer_ids.next(&call.node.controller, command).await {
         Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },
-        Err(error) => refused(match of_propose_error(&error).code {
-            // Clients look for the coordinator again and retry.
-            ErrorCode::NotController => ErrorCode::CoordinatorNotAvailable,
-            other => other,
-        }),
+        // Clients look for the coordinator again and retry.
+        Err(ProposeError::NotLeader { .. }) => refused(ErrorCode::CoordinatorNotAvailable),
+        Err(error) => refused(of_propose_error(&error).code),
     }
 }

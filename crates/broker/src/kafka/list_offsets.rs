@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use forebay_base::Offset;
+use forebay_base::{LeaderEpoch, Offset};
 use forebay_replica::{View, max_timestamp, offset_for_timestamp};
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::list_offsets::{
@@ -13,9 +13,8 @@ use forebay_wire::kafka::list_offsets::{
 };
 
 use super::call::Call;
-use super::codes::{of_log_error, of_unavailable};
+use super::codes::{of_log_error, of_refused, of_unavailable};
 use crate::partitions::Hosted;
-use crate::shared::check_epoch;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -44,7 +43,7 @@ pub(super) async fn answer(call: &Call, request: ListOffsetsRequest) -> ListOffs
             }
             partitions.push(partition);
         }
-        response.topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions, ..Default::default() });
+        response.topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
     }
     response
 }
@@ -64,7 +63,7 @@ async fn look_up(
         return Err(ErrorCode::KafkaStorageError);
     };
     let view = partition.view();
-    check_epoch(asked.current_leader_epoch, view.leader_epoch).map_err(|stale| of_unavailable(&stale).code)?;
+    view.check_epoch(LeaderEpoch(asked.current_leader_epoch)).map_err(|stale| of_refused(&stale).code)?;
     let upto = if committed { view.stable } else { view.high_watermark };
     let found = match asked.timestamp {
         LATEST => (upto.0, -1),

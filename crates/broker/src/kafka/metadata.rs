@@ -8,8 +8,8 @@ use forebay_meta::{Image, Topic};
 use forebay_wire::Text;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::metadata::{
-    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
-    MetadataResponseTopic,
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
 };
 
 use super::call::Call;
@@ -22,7 +22,7 @@ pub(super) async fn answer(call: &Call, request: MetadataRequest) -> MetadataRes
     };
     let topics = if everything {
         let image = call.node.image();
-        image.topics.values().filter(|topic| call.permits(&topic.name)).map(|topic| describe(topic)).collect()
+        image.topics.values().filter(|topic| call.permits(&topic.name)).map(describe).collect()
     } else {
         let asked = request.topics.unwrap_or_default();
         let missing = missing(call, &asked, request.allow_auto_topic_creation);
@@ -45,7 +45,9 @@ fn missing(call: &Call, asked: &[MetadataRequestTopic], wanted: bool) -> Vec<Tex
         return Vec::new();
     }
     let names = asked.iter().filter(|topic| topic.topic_id.is_zero()).filter_map(|topic| topic.name.clone());
-    names.filter(|name| forebay_meta::name::validate(name).is_ok() && call.node.topic_by_name(name).is_none()).collect()
+    names
+        .filter(|name| forebay_meta::name::validate(name).is_ok() && call.node.topic_by_name(name).is_none())
+        .collect()
 }
 
 fn one(call: &Call, asked: &MetadataRequestTopic, failures: &[(Text, ErrorCode)]) -> MetadataResponseTopic {
@@ -59,7 +61,9 @@ fn one(call: &Call, asked: &MetadataRequestTopic, failures: &[(Text, ErrorCode)]
     let error = match (&found, &asked.name) {
         (Some(topic), _) if call.permits(&topic.name) => return describe(topic),
         (Some(_), _) => ErrorCode::TopicAuthorizationFailed,
-        (None, Some(name)) if !by_id && forebay_meta::name::validate(name).is_err() => ErrorCode::InvalidTopicException,
+        (None, Some(name)) if !by_id && forebay_meta::name::validate(name).is_err() => {
+            ErrorCode::InvalidTopicException
+        }
         (None, Some(name)) => {
             failures.iter().find(|(failed, _)| failed == name).map_or(unknown, |(_, failure)| *failure)
         }
@@ -99,7 +103,7 @@ fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {
     let one = |node: &NodeId| {
         let (host, port) = endpoint(image, *node, listener)?;
         let rack = image.brokers.get(node).and_then(|broker| broker.rack.clone()).map(Text::from);
-        Some(MetadataResponseBroker { node_id: node.0, host, port, rack, ..Default::default() })
+        Some(MetadataResponseBroker { node_id: node.0, host, port, rack })
     };
     image.brokers.keys().filter_map(one).collect()
 }
@@ -110,4 +114,3 @@ pub(super) fn endpoint(image: &Image, node: NodeId, listener: &str) -> Option<(T
     let found = endpoints.iter().find(|endpoint| endpoint.listener == listener)?;
     Some((Text::from(found.host.clone()), i32::from(found.port)))
 }
-

@@ -9,11 +9,13 @@ use forebay_wire::kafka::offset_for_leader_epoch::{
 };
 
 use super::call::Call;
-use super::codes::of_unavailable;
+use super::codes::{of_refused, of_unavailable};
 use crate::partitions::Hosted;
-use crate::shared::check_epoch;
 
-pub(super) async fn answer(call: &Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+pub(super) async fn answer(
+    call: &Call,
+    request: OffsetForLeaderEpochRequest,
+) -> OffsetForLeaderEpochResponse {
     let mut response = OffsetForLeaderEpochResponse::default();
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -27,11 +29,10 @@ pub(super) async fn answer(call: &Call, request: OffsetForLeaderEpochRequest) ->
                 partition: asked.partition,
                 leader_epoch: epoch,
                 end_offset: end,
-                ..Default::default()
             });
         }
         let topic = topic.topic.clone();
-        response.topics.push(OffsetForLeaderTopicResult { topic, partitions, ..Default::default() });
+        response.topics.push(OffsetForLeaderTopicResult { topic, partitions });
     }
     response
 }
@@ -46,7 +47,7 @@ async fn look_up(call: &Call, name: &str, asked: &OffsetForLeaderPartition) -> R
         return Err(ErrorCode::KafkaStorageError);
     };
     let view = partition.view();
-    check_epoch(asked.current_leader_epoch, view.leader_epoch).map_err(|stale| of_unavailable(&stale).code)?;
+    view.check_epoch(LeaderEpoch(asked.current_leader_epoch)).map_err(|stale| of_refused(&stale).code)?;
     let end = view.end_of_epoch(LeaderEpoch(asked.leader_epoch));
     Ok(end.map_or((-1, -1), |(epoch, offset)| (epoch.0, offset.0)))
 }

@@ -12,8 +12,8 @@ use forebay_replica::{Acks, Appended, Refused, intake};
 use forebay_wire::Text;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
-    ProduceRequest, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use tokio::sync::oneshot;
 
@@ -76,7 +76,8 @@ async fn queue(
         _ => return Err(ErrorCode::InvalidRequiredAcks.into()),
     };
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let hosted = call.node.led(topic, data.index).await.map_err(|unavailable| of_unavailable(&unavailable))?;
+    let hosted =
+        call.node.led(topic, data.index).await.map_err(|unavailable| of_unavailable(&unavailable))?;
     let Hosted::Open { partition, settings } = hosted else {
         return Err(ErrorCode::KafkaStorageError.into());
     };
@@ -99,15 +100,18 @@ impl Submitted {
         for (name, partitions) in self.topics {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, pending) in partitions {
-                let partition = finish(&self.call, index, pending, deadline, &mut response.node_endpoints).await;
-                if let Some(error) = ErrorCode::from_code(partition.error_code).filter(|code| *code != ErrorCode::None) {
+                let partition =
+                    finish(&self.call, index, pending, deadline, &mut response.node_endpoints).await;
+                if let Some(error) =
+                    ErrorCode::from_code(partition.error_code).filter(|code| *code != ErrorCode::None)
+                {
                     self.call.node.metrics.failed(self.call.api, error);
                     self.call.node.metrics.produce_failed(&name);
                     first_error.get_or_insert(error);
                 }
                 answered.push(partition);
             }
-            response.responses.push(TopicProduceResponse { name, partition_responses: answered, ..Default::default() });
+            response.responses.push(TopicProduceResponse { name, partition_responses: answered });
         }
         match (self.acks, first_error) {
             (0, None) => None,
@@ -168,7 +172,6 @@ fn refused(
         response.record_errors.push(BatchIndexAndErrorMessage {
             batch_index,
             batch_index_error_message: Some(Text::from(message)),
-            ..Default::default()
         });
     }
     if failure.code == ErrorCode::NotLeaderOrFollower {
@@ -187,12 +190,11 @@ fn name_leader(
 ) {
     let Some(current) = topic.and_then(|topic| assignment(topic, index)) else { return };
     let Some(leader) = current.leader else { return };
-    response.current_leader =
-        LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: current.leader_epoch.0, ..Default::default() };
+    response.current_leader = LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: current.leader_epoch.0 };
     if endpoints.iter().any(|known| known.node_id == leader.0) {
         return;
     }
     if let Some((host, port)) = endpoint(&call.node.image(), leader, &call.session.listener) {
-        endpoints.push(NodeEndpoint { node_id: leader.0, host, port, rack: None, ..Default::default() });
+        endpoints.push(NodeEndpoint { node_id: leader.0, host, port, rack: None });
     }
 }

@@ -12,7 +12,11 @@ pub(crate) struct ProducerIds(Mutex<std::ops::Range<i64>>);
 
 impl ProducerIds {
     /// The next id nobody had before.
-    pub(crate) async fn next(&self, controller: &Controller, command: Command) -> Result<ProducerId, ProposeError> {
+    pub(crate) async fn next(
+        &self,
+        controller: &Controller,
+        command: Command,
+    ) -> Result<ProducerId, ProposeError> {
         let mut block = self.0.lock().await;
         loop {
             if let Some(id) = block.next() {

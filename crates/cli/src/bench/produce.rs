@@ -148,11 +148,12 @@ impl ProduceArgs {
     ) -> Result<Checked, Failure> {
         let Some(client) = clients.first() else { return Ok(Checked::default()) };
         let after = visible(client, plan, before, records).await?;
-        if self.no_check || plan.acks == Acks::None {
-            let lost = records.saturating_sub(grown(before, &after));
-            return Ok(Checked { lost, ..Checked::default() });
+        let unseen = records.saturating_sub(grown(before, &after));
+        if self.no_check {
+            return Ok(Checked { lost: unseen, ..Checked::default() });
         }
-        read_back(plan, client, before, &after, acknowledged, self.common.output).await
+        let checked = read_back(plan, client, before, &after, acknowledged, self.common.output).await?;
+        Ok(Checked { lost: checked.lost.max(unseen), ..checked })
     }
 }
 
@@ -218,7 +219,10 @@ async fn send(plan: &Plan, client: &Client, number: usize) -> Result<Sent, Clien
         let base = client.produce(&plan.topic, partition, batch, plan.acks).await?;
         sent.answers.add(asked.elapsed());
         sent.batches += 1;
-        sent.acknowledged.entry(partition).or_default().insert(base, mark);
+        // Without acks nobody knows where it went.
+        if plan.acks != Acks::None {
+            sent.acknowledged.entry(partition).or_default().insert(base, mark);
+        }
         plan.bar.inc(plan.template.len());
     }
     Ok(sent)

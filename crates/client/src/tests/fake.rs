@@ -12,7 +12,7 @@ use forebay_wire::kafka::{
     ApiKey, ErrorCode, RequestHeader, api_versions, create_topics, fetch, init_producer_id, list_offsets,
     metadata, produce,
 };
-use forebay_wire::{Decoder, Message, Request, Text, frame};
+use forebay_wire::{Decoder, Request, Text, frame};
 
 /// What befalls the next Produce request.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +33,9 @@ enum Reply {
     Hang,
 }
 
+/// The next sequence number, and base offsets by sequence number.
+type Sequences = (i32, BTreeMap<i32, i64>);
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) port: u16,
@@ -40,8 +43,8 @@ pub(super) struct State {
     /// Batches by topic and partition.
     pub(super) logs: BTreeMap<(String, i32), Vec<Bytes>>,
     pub(super) produce_faults: VecDeque<Fault>,
-    /// (producer, topic, partition) -> next sequence, and base offset by sequence.
-    sequences: BTreeMap<(i64, String, i32), (i32, BTreeMap<i32, i64>)>,
+    /// By producer, topic and partition.
+    sequences: BTreeMap<(i64, String, i32), Sequences>,
     pub(super) old_api_versions: bool,
     /// Flip a bit in fetched batches.
     pub(super) damage: bool,
@@ -87,6 +90,7 @@ fn read<R: Request>(decoder: &mut Decoder, version: i16) -> R {
 }
 
 impl State {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "what the tests do not ask for is not there")]
     fn answer(&mut self, body: Bytes) -> Reply {
         let mut decoder = Decoder::new(body);
         let header = RequestHeader::decode(&mut decoder).unwrap();

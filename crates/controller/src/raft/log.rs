@@ -54,7 +54,8 @@ impl RaftLogReader<Group> for RaftLog {
             Bound::Unbounded => u64::MAX,
         };
         let entries = self.0.lock().read(from, to).map_err(read_error)?;
-        entries.into_iter().map(|entry| raft_entry(entry).map_err(read_error)).collect()
+        let entries: Result<_, _> = entries.into_iter().map(raft_entry).collect();
+        entries.map_err(read_error)
     }
 }
 

@@ -79,9 +79,10 @@ impl LogStore {
     pub fn open(disk: &dyn Disk, dir: &Path, config: LogConfig) -> Result<Self, StoreError> {
         if !disk.exists(dir).map_err(io_error("looking for", dir))? {
             disk.create_dir(dir).map_err(io_error("making", dir))?;
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                disk.sync_dir(parent).map_err(io_error("syncing", parent))?;
-            }
+        }
+        // Also if it was there: a process that was killed may have made it and not come this far.
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            disk.sync_dir(parent).map_err(io_error("syncing", parent))?;
         }
         let path = dir.join("raft.log");
         let file = disk.open(&path, Open::CreateOrWrite).map_err(io_error("opening", &path))?;
@@ -178,9 +179,12 @@ impl LogStore {
         None
     }
 
-    /// Appends `entries`, which must follow the log. All of them are durable when this returns `Ok`.
+    /// Appends `entries`, which must follow the log. All of them are durable when this returns `Ok`. Those that the
+    /// purge mark covers already are left out.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.must_be_sound()?;
+        let covered = |entry: &Entry| self.state.purged.is_some_and(|purged| entry.id.index <= purged.index);
+        let entries = entries.get(entries.partition_point(covered)..).unwrap_or_default();
         self.begin_at(entries)?;
         self.check_fit(entries)?;
         let appended = self.write_frames(entries);

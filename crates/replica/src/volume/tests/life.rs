@@ -197,6 +197,23 @@ fn a_partition_is_closed_and_opened_again() {
 }
 
 #[test]
+fn a_volume_closes_without_blocking() {
+    let mut house = House::new();
+    let partition = house.open(0);
+    let pending = partition.append(batch("a"), Acks::All);
+    let mut context = Context::from_waker(Waker::noop());
+    {
+        let mut close = Box::pin(house.volume().close());
+        eventually("closed", || close.as_mut().poll(&mut context) == Poll::Ready(true));
+    }
+    assert_eq!(pending.blocking_recv().unwrap().unwrap().base_offset, Offset(0));
+    let mut again = Box::pin(house.volume().close());
+    assert_eq!(again.as_mut().poll(&mut context), Poll::Ready(true));
+    drop(again);
+    assert!(house.stop(true));
+}
+
+#[test]
 fn a_partition_is_deleted_open_or_not() {
     let house = House::new();
     let stray = || house.volume().delete_stray(id(0)).blocking_recv().unwrap();
