@@ -17,7 +17,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -63,6 +63,8 @@ struct State {
     dead: bool,
     plan: Plan,
     phase: String,
+    /// Syncs of each kind since the phase began.
+    synced: BTreeMap<PathKind, u32>,
     sites: BTreeSet<SyncSite>,
     /// Syncs that report success and do nothing.
     ignored: BTreeSet<SyncSite>,
@@ -90,7 +92,9 @@ impl State {
 
     /// Notes a sync; true if it is to be carried out.
     fn at_site(&mut self, kind: PathKind) -> bool {
-        let site = SyncSite { phase: self.phase.clone(), kind };
+        let nth = self.synced.entry(kind).or_default();
+        *nth += 1;
+        let site = SyncSite { phase: self.phase.clone(), kind, nth: *nth };
         let ignored = self.ignored.contains(&site);
         self.sites.insert(site);
         !ignored
@@ -156,6 +160,7 @@ impl SimDisk {
             dead: false,
             plan: Plan::default(),
             phase: String::new(),
+            synced: BTreeMap::new(),
             sites: BTreeSet::new(),
             ignored: BTreeSet::new(),
         };
@@ -228,7 +233,9 @@ impl SimDisk {
 
     /// Names what the code under test is asked to do next, for [`SyncSite`].
     pub fn phase(&self, name: &str) {
-        name.clone_into(&mut self.shared.lock().phase);
+        let mut state = self.shared.lock();
+        name.clone_into(&mut state.phase);
+        state.synced.clear();
     }
 
     /// Makes every sync at `site` report success without doing anything, as if its line were not in the code.

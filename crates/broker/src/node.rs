@@ -266,11 +266,10 @@ async fn register(
         directories: directories.iter().map(|directory| directory.id).collect(),
         rack: config.broker_rack.clone(),
     };
-    match controller.propose(command).await? {
-        Reply::RegisterBroker(Ok(epoch)) => Ok(epoch),
-        Reply::RegisterBroker(Err(refusal)) => Err(NodeError::Refused(refusal.to_string())),
-        _ => Err(NodeError::Refused("an answer to another question".to_owned())),
-    }
+    let Reply::RegisterBroker(registered) = controller.propose(command).await? else {
+        return Err(NodeError::Refused("it answered another question".to_owned()));
+    };
+    registered.map_err(|refusal| NodeError::Refused(refusal.to_string()))
 }
 
 /// One advertised address a listener name: the first one bound, so IPv4 where both are.

@@ -25,9 +25,9 @@ pub(crate) enum BenchCommand {
     Latency(latency::LatencyArgs),
 }
 
-/// What all of them share.
+/// Which topic of which cluster, and how the result is printed.
 #[derive(Debug, Args)]
-struct Common {
+struct Target {
     /// The topic to use; made where it is missing and records are appended
     #[arg(long, default_value = "bench")]
     topic: String,
@@ -53,7 +53,7 @@ impl BenchCommand {
     }
 }
 
-impl Common {
+impl Target {
     /// A client with connections of its own.
     async fn connect(&self) -> Result<Client, Failure> {
         self.cluster.connect("forebay-bench").await

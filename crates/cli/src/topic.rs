@@ -47,7 +47,7 @@ pub(crate) struct CreateArgs {
     #[arg(long)]
     validate_only: bool,
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     internal: bool,
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ pub(crate) struct DescribeArgs {
     #[arg(long)]
     all_configs: bool,
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +89,7 @@ pub(crate) struct AlterArgs {
     #[arg(long)]
     validate_only: bool,
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -100,7 +100,7 @@ pub(crate) struct DeleteArgs {
     #[arg(long)]
     if_exists: bool,
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 #[derive(Debug, Args)]
@@ -113,11 +113,12 @@ pub(crate) struct AddPartitionsArgs {
     #[arg(long)]
     validate_only: bool,
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
+/// Which cluster, and how the result is printed.
 #[derive(Debug, Args)]
-struct Common {
+struct Target {
     #[command(flatten)]
     cluster: ClusterArgs,
     /// How the result is printed
@@ -184,7 +185,7 @@ impl TopicCommand {
     }
 }
 
-impl Common {
+impl Target {
     async fn connect(&self) -> Result<Client, Failure> {
         self.cluster.connect(CLIENT_ID).await
     }
@@ -201,7 +202,7 @@ impl Common {
 
 impl CreateArgs {
     async fn run(self) -> Result<(), Failure> {
-        let client = self.common.connect().await?;
+        let client = self.target.connect().await?;
         let topic = NewTopic {
             name: self.name,
             partitions: self.partitions,
@@ -215,7 +216,7 @@ impl CreateArgs {
             }
             created => created?,
         };
-        self.common.changed(&Changed {
+        self.target.changed(&Changed {
             topic: &topic.name,
             action: "created",
             id: (!created.id.0.is_zero()).then(|| created.id.to_string()),
@@ -227,10 +228,10 @@ impl CreateArgs {
 
 impl ListArgs {
     async fn run(self) -> Result<(), Failure> {
-        let metadata = self.common.connect().await?.refresh(None, false).await?;
+        let metadata = self.target.connect().await?.refresh(None, false).await?;
         let shown = metadata.topics.iter().filter(|(_, info)| self.internal || !info.internal);
         let topics: Vec<Listed> = shown.map(|(name, info)| listed(name, info)).collect();
-        self.common.output.print(&topics, |topics| {
+        self.target.output.print(&topics, |topics| {
             if topics.is_empty() {
                 return "There are no topics; `forebay topic create NAME` makes one.".to_owned();
             }
@@ -254,7 +255,7 @@ fn listed(name: &str, info: &TopicInfo) -> Listed {
 
 impl DescribeArgs {
     async fn run(self) -> Result<(), Failure> {
-        let client = self.common.connect().await?;
+        let client = self.target.connect().await?;
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let asked = if names.is_empty() { None } else { Some(names.as_slice()) };
         let metadata = client.refresh(asked, false).await?;
@@ -271,7 +272,7 @@ impl DescribeArgs {
             }
             topics.push(describe(&client, name, info, self.all_configs).await?);
         }
-        self.common
+        self.target
             .output
             .print(&topics, |topics| topics.iter().map(described_text).collect::<Vec<_>>().join("\n"))
     }
@@ -344,16 +345,16 @@ impl AlterArgs {
                 "nothing to change: give --config NAME=VALUE or --delete-config NAME",
             ));
         }
-        let client = self.common.connect().await?;
+        let client = self.target.connect().await?;
         client.alter_topic(&self.name, &changes, self.validate_only).await?;
         let (topic, only_checked) = (self.name.as_str(), self.validate_only);
-        self.common.changed(&Changed { topic, action: "altered", id: None, partitions: None, only_checked })
+        self.target.changed(&Changed { topic, action: "altered", id: None, partitions: None, only_checked })
     }
 }
 
 impl DeleteArgs {
     async fn run(self) -> Result<(), Failure> {
-        let client = self.common.connect().await?;
+        let client = self.target.connect().await?;
         for topic in &self.names {
             match client.delete_topic(topic).await {
                 Err(error) if self.if_exists && error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
@@ -363,7 +364,7 @@ impl DeleteArgs {
                 deleted => deleted?,
             }
             let action = "deleted";
-            self.common.changed(&Changed {
+            self.target.changed(&Changed {
                 topic,
                 action,
                 id: None,
@@ -377,9 +378,9 @@ impl DeleteArgs {
 
 impl AddPartitionsArgs {
     async fn run(self) -> Result<(), Failure> {
-        let client = self.common.connect().await?;
+        let client = self.target.connect().await?;
         client.add_partitions(&self.name, self.partitions, self.validate_only).await?;
-        self.common.changed(&Changed {
+        self.target.changed(&Changed {
             topic: &self.name,
             action: "extended",
             id: None,

@@ -78,24 +78,32 @@ impl PathKind {
 }
 
 /// One place in the code under test that makes something durable, told apart by what the test was doing
-/// ([`SimDisk::phase`](super::SimDisk::phase)) and by what was synced.
+/// ([`SimDisk::phase`](super::SimDisk::phase)), what was synced, and the how-manieth sync of that kind it was since
+/// the phase began.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyncSite {
     /// What the code under test was asked to do.
     pub phase: String,
     /// What it synced.
     pub kind: PathKind,
+    /// Counted from 1.
+    pub nth: u32,
 }
 
 impl SyncSite {
-    /// The site of `kind` in `phase`.
+    /// The first sync of `kind` in `phase`.
     pub fn new(phase: &str, kind: PathKind) -> Self {
-        Self { phase: phase.to_owned(), kind }
+        Self::nth(phase, kind, 1)
+    }
+
+    /// A later sync of `kind` in `phase`.
+    pub fn nth(phase: &str, kind: PathKind, nth: u32) -> Self {
+        Self { phase: phase.to_owned(), kind, nth }
     }
 }
 
 impl fmt::Display for SyncSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {:?}", self.phase, self.kind)
+        write!(f, "{}: {:?} {}", self.phase, self.kind, self.nth)
     }
 }

@@ -58,3 +58,11 @@ fn every_sync_has_its_test() {
     let named: BTreeSet<SyncSite> = NEEDED.iter().map(|(phase, kind)| SyncSite::new(phase, *kind)).collect();
     assert_eq!(everything().sites().unwrap(), named);
 }
+
+#[test]
+fn explore() {
+    for site in everything().sites().unwrap() {
+        let found = everything().without(site.clone()).every_cut(extremes_and(1));
+        println!("{site}: {}", found.map_or_else(|v| v.why, |_| "NOTHING".to_owned()));
+    }
+}

@@ -36,7 +36,6 @@ needed! {
     appended_entries: "append", MetadataLog;
     the_first_index: "append", MetadataState;
     the_mark_of_a_truncation: "truncate", MetadataState;
-    segments_emptied_by_a_truncation: "truncate", MetadataLog;
     the_mark_of_a_purge: "purge", MetadataState;
     a_snapshot: "snapshot", Snapshot;
 }
@@ -47,4 +46,12 @@ fn every_sync_has_its_test() {
     sites.retain(|site| site.phase != PREPARE);
     let named: BTreeSet<SyncSite> = NEEDED.iter().map(|(phase, kind)| SyncSite::new(phase, *kind)).collect();
     assert_eq!(sites, named);
+}
+
+#[test]
+fn explore() {
+    for site in everything().sites().unwrap() {
+        let found = everything().without(site.clone()).every_cut(extremes_and(1));
+        println!("{site}: {}", found.map_or_else(|v| v.why, |_| "NOTHING".to_owned()));
+    }
 }

@@ -3,7 +3,7 @@ use forebay_client::{Client, ErrorCode, OffsetAt};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Common;
+use super::Target;
 use super::figures::{Checked, Figures, Samples};
 use super::reading::Stretch;
 use crate::failure::{Exit, Failure};
@@ -26,7 +26,7 @@ pub(crate) struct ConsumeArgs {
     rounds: u32,
 
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 impl ConsumeArgs {
@@ -36,13 +36,13 @@ impl ConsumeArgs {
         }
         let answer_bytes =
             i32::try_from(self.fetch_bytes).map_err(|_| Failure::usage("--fetch-bytes is above 2G"))?;
-        let client = self.common.connect().await?;
+        let client = self.target.connect().await?;
         let stretches = self.stretches(&client).await?;
         let mut clients = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
-            clients.push(self.common.connect().await?);
+            clients.push(self.target.connect().await?);
         }
-        let bar = progress::bytes("read", None, self.common.output);
+        let bar = progress::bytes("read", None, self.target.output);
         let (partitions, mut readers) = (stretches.len(), JoinSet::new());
         let begun = Instant::now();
         for (number, stretch) in stretches.into_iter().enumerate() {
@@ -68,7 +68,7 @@ impl ConsumeArgs {
         bar.finish_and_clear();
         let figures = Figures {
             measured: "consume",
-            topic: self.common.topic,
+            topic: self.target.topic,
             partitions,
             connections: self.connections,
             records: checked.records,
@@ -80,12 +80,12 @@ impl ConsumeArgs {
             received: None,
             checked,
         };
-        figures.per_second(took).report(self.common.output)
+        figures.per_second(took).report(self.target.output)
     }
 
     /// Everything that is in the topic now.
     async fn stretches(&self, client: &Client) -> Result<Vec<Stretch>, Failure> {
-        let topic = &self.common.topic;
+        let topic = &self.target.topic;
         let nothing = || {
             Failure::usage(format!("there are no records in topic {topic}"))
                 .advise("`forebay bench produce` makes some.")

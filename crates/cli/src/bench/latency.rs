@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::Common;
+use super::Target;
 use super::figures::{Checked, Figures, Samples};
 use super::load::{Template, mark_of};
 use crate::cluster::wall_ms;
@@ -47,7 +47,7 @@ pub(crate) struct LatencyArgs {
     acks: AcksArg,
 
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 /// When each record is due: waiting times count from then, so that a stall is seen in full by all the records that it
@@ -70,15 +70,15 @@ impl LatencyArgs {
         if self.rate == 0 || self.connections == 0 || self.acks == AcksArg::None {
             return Err(Failure::usage("--rate and --connections must be at least 1, and --acks 1 or all"));
         }
-        let client = self.common.connect().await?;
-        let partitions = self.common.prepare(&client, self.partitions).await?;
+        let client = self.target.connect().await?;
+        let partitions = self.target.prepare(&client, self.partitions).await?;
         let template = Template::build(1, self.record_bytes, Compression::None, wall_ms())?;
         note(&format!("measuring for {} s ...", self.duration));
         let mut clients = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
-            let sender = self.common.connect().await?;
+            let sender = self.target.connect().await?;
             // Connections are made before the clock runs.
-            sender.refresh(Some(&[&self.common.topic]), false).await?;
+            sender.refresh(Some(&[&self.target.topic]), false).await?;
             clients.push(sender);
         }
         let begin = Instant::now() + Duration::from_millis(200);
@@ -102,7 +102,7 @@ impl LatencyArgs {
         };
         let figures = Figures {
             measured: "latency",
-            topic: self.common.topic,
+            topic: self.target.topic,
             partitions: partitions.len(),
             connections: self.connections,
             records: acknowledged,
@@ -114,7 +114,7 @@ impl LatencyArgs {
             received: received.0.quantiles(),
             checked,
         };
-        figures.per_second(took).report(self.common.output)
+        figures.per_second(took).report(self.target.output)
     }
 
     /// Sends each record when it is due, whatever became of those before.
@@ -125,7 +125,7 @@ impl LatencyArgs {
         template: &Template,
         schedule: Schedule,
     ) -> Result<(Samples, u64), Failure> {
-        let (topic, acks): (Arc<str>, _) = (self.common.topic.as_str().into(), self.acks.acks());
+        let (topic, acks): (Arc<str>, _) = (self.target.topic.as_str().into(), self.acks.acks());
         let mut requests = JoinSet::new();
         for number in 0..schedule.records {
             let due = schedule.due(number);
@@ -155,7 +155,7 @@ impl LatencyArgs {
         schedule: Schedule,
         stopped: watch::Receiver<bool>,
     ) -> Result<impl Future<Output = Result<(Samples, u64), Failure>> + Send + 'static, Failure> {
-        let topic = self.common.topic.clone();
+        let topic = self.target.topic.clone();
         let places: Vec<_> = partitions.iter().map(|partition| (*partition, OffsetAt::Latest)).collect();
         let options = FetchOptions { max_wait: Duration::from_millis(100), ..FetchOptions::default() };
         let mut consumer = Consumer::new(client.clone(), options);

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::Common;
+use super::Target;
 use super::figures::{Checked, Figures, Samples};
 use super::load::Template;
 use super::reading::Stretch;
@@ -65,7 +65,7 @@ pub(crate) struct ProduceArgs {
     no_check: bool,
 
     #[command(flatten)]
-    common: Common,
+    target: Target,
 }
 
 /// What every request needs.
@@ -95,23 +95,23 @@ impl ProduceArgs {
         if self.connections == 0 || self.in_flight == 0 {
             return Err(Failure::usage("--connections and --in-flight must be at least 1"));
         }
-        let client = self.common.connect().await?;
-        let partitions = self.common.prepare(&client, self.partitions).await?;
+        let client = self.target.connect().await?;
+        let partitions = self.target.prepare(&client, self.partitions).await?;
         let codec = self.compression.compression();
         let template = Template::build(self.batch_bytes, self.record_bytes, codec, wall_ms())?;
         let batches = self.total_bytes.div_ceil(template.len()).max(1);
         let plan = Arc::new(Plan {
-            topic: self.common.topic.clone(),
+            topic: self.target.topic.clone(),
             partitions,
             acks: self.acks.acks(),
             left: AtomicU64::new(batches),
-            bar: progress::bytes("sent", Some(batches * template.len()), self.common.output),
+            bar: progress::bytes("sent", Some(batches * template.len()), self.target.output),
             template,
         });
         let before = ends(&client, &plan).await?;
         let mut clients = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
-            clients.push(self.common.connect().await?);
+            clients.push(self.target.connect().await?);
         }
         let begun = Instant::now();
         let sent = send_all(&plan, &clients, self.in_flight).await?;
@@ -134,7 +134,7 @@ impl ProduceArgs {
             received: None,
             checked,
         };
-        figures.per_second(took).report(self.common.output)
+        figures.per_second(took).report(self.target.output)
     }
 
     /// Looks for every record that was acknowledged.
@@ -152,7 +152,7 @@ impl ProduceArgs {
         if self.no_check {
             return Ok(Checked { lost: unseen, ..Checked::default() });
         }
-        let checked = read_back(plan, client, before, &after, acknowledged, self.common.output).await?;
+        let checked = read_back(plan, client, before, &after, acknowledged, self.target.output).await?;
         Ok(Checked { lost: checked.lost.max(unseen), ..checked })
     }
 }

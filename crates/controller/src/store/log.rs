@@ -112,7 +112,11 @@ impl LogStore {
     fn settle(&mut self, stale_slots: &[u32]) -> Result<(), StoreError> {
         self.file.sync().map_err(io_error("syncing", &self.path))?;
         self.cut_from(self.next_index())?;
-        if stale_slots.is_empty() { Ok(()) } else { self.wipe(stale_slots) }
+        if stale_slots.is_empty() {
+            return Ok(());
+        }
+        self.wipe(stale_slots)?;
+        self.file.sync().map_err(io_error("syncing", &self.path))
     }
 
     /// The last vote saved.
@@ -284,13 +288,13 @@ impl LogStore {
         self.wipe(&emptied)
     }
 
-    /// Makes the first frame of each slot unreadable, durably; without it recovery reads nothing of a segment.
+    /// Makes the first frame of each slot unreadable; without it recovery reads nothing of a segment. The next append
+    /// makes that durable, and until then these frames are still dead: only what is appended lets the mark rise.
     fn wipe(&self, slots: &[u32]) -> Result<(), StoreError> {
-        for slot in slots {
+        slots.iter().try_for_each(|slot| {
             let at = u64::from(*slot) * self.state.segment_bytes;
-            write_full(self.file.as_ref(), at, &[0; 512]).map_err(io_error("writing", &self.path))?;
-        }
-        self.file.sync().map_err(io_error("syncing", &self.path))
+            write_full(self.file.as_ref(), at, &[0; 512]).map_err(io_error("writing", &self.path))
+        })
     }
 
     fn slot_of(&self, at: u64) -> u32 {

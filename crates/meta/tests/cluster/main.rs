@@ -341,6 +341,29 @@ fn reconcile_says_what_is_missing_and_nothing_twice() {
 }
 
 #[test]
+fn what_changed_is_all_that_has_to_be_reconciled() {
+    let mut before = cluster(1);
+    for number in 0..50 {
+        create_one(&mut before, new_topic(number, &format!("still-{number}"))).unwrap();
+    }
+    let mut after = before.clone();
+    create_one(&mut after, new_topic(100, "made")).unwrap();
+    alter(&mut after, "still-7", "retention.ms", ConfigOp::Set, Some("5")).unwrap();
+    apply(&mut after, &Command::DeleteTopics { topics: vec![TopicRef::Name("still-9".to_owned())] });
+
+    let changed = changed_topics(&before, &after);
+    assert_eq!(changed, [topic_id(7), topic_id(9), topic_id(100)].into());
+    assert!(changed_topics(&after, &after.clone()).is_empty());
+
+    let (me, mine) = (NodeId(0), BTreeSet::from([directory(0, 1), directory(0, 2)]));
+    let nothing = BTreeMap::new();
+    let of_changed = reconcile_topics(&changed, &after, &nothing, me, &mine);
+    let of_all = reconcile(&after, &nothing, me, &mine);
+    assert!(of_changed.iter().all(|action| of_all.contains(action)), "a part of the whole");
+    assert_eq!(of_all.len() - of_changed.len(), 48, "the other topics are left alone");
+}
+
+#[test]
 fn twenty_thousand_topics_one_at_a_time_are_quick() {
     let mut image = cluster(3);
     let mut kept = Vec::new();
