@@ -22,6 +22,7 @@ pub struct Server {
     home: TempDir,
     data: PathBuf,
     settings: Vec<(String, String)>,
+    flags: Vec<String>,
     kafka: String,
     http: String,
     child: Option<Child>,
@@ -60,10 +61,16 @@ impl Server {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            flags: Vec::new(),
             kafka: free_address(),
             http: free_address(),
             child: None,
         }
+    }
+
+    /// Adds words to its command line.
+    pub fn flags(&mut self, words: &[&str]) {
+        self.flags.extend(words.iter().map(|word| (*word).to_owned()));
     }
 
     /// Another server for the same data directory, with addresses of its own and nothing running.
@@ -81,7 +88,8 @@ impl Server {
         fs::write(&config, lines.concat()).expect("the temporary directory takes files");
         let mut command = forebay();
         command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(&self.data);
-        command.args(["--kafka-listen", &self.kafka, "--http-listen", &self.http]).stdin(Stdio::null());
+        command.args(["--kafka-listen", &self.kafka, "--http-listen", &self.http]).args(&self.flags);
+        command.stdin(Stdio::null());
         command
     }
 

@@ -6,6 +6,7 @@
     reason = "tests stand outside the product: they panic, read clocks and print"
 )]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use forebay_base::{Id128, ProducerId};
 use forebay_client::{BatchBuilder, Compression};
 use forebay_records::RecordHeader;
 use forebay_tests::requests::{create, delete_records, fetch, list_offsets, metadata, produce};
-use forebay_tests::{Conn, Server, numbered_value};
+use forebay_tests::{Conn, Server, numbered_value, samples};
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 use forebay_wire::kafka::fetch::{FetchRequest, FetchResponse, PartitionData};
@@ -40,6 +41,29 @@ fn stored(part: &PartitionData) -> Bytes {
 
 fn end_of(conn: &mut Conn, topic: &str) -> i64 {
     conn.call(4, &list_offsets(topic, 0, -1)).topics[0].partitions[0].offset
+}
+
+/// What is advertised is served in every version, and the other way round; but Produce 0 to 2 are advertised for old
+/// clients that would not compress otherwise, and never sent.
+#[test]
+fn what_is_advertised_is_served() {
+    let server = Server::start();
+    let answer = server.conn().call(3, &named());
+    assert_eq!(answer.error_code, 0);
+    let ranges = answer.api_keys.iter().map(|api| (api.api_key, api.min_version..=api.max_version));
+    let advertised: BTreeSet<(i16, i16)> =
+        ranges.flat_map(|(key, versions)| versions.map(move |version| (key, version))).collect();
+    let number = |frame: &[u8], at: usize| i16::from_be_bytes([frame[at], frame[at + 1]]);
+    let mut served: BTreeSet<(i16, i16)> = samples("t", Id128::ZERO)
+        .iter()
+        .map(|sample| (number(&sample.frame, 4), number(&sample.frame, 6)))
+        .collect();
+    served.extend([(0, 0), (0, 1), (0, 2)]);
+    assert_eq!(advertised, served);
+}
+
+fn named() -> ApiVersionsRequest {
+    ApiVersionsRequest { client_software_name: "black-box".into(), client_software_version: "1".into() }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use forebay_base::Id128;
 use forebay_client::BatchBuilder;
-use forebay_tests::requests::{fetch, list_offsets, metadata, produce};
+use forebay_tests::requests::{create, fetch, list_offsets, metadata, produce};
 use forebay_tests::{Conn, Server, forebay, get, run_to_end};
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 
@@ -142,4 +142,37 @@ fn a_configuration_is_printed_and_read_back() {
         said.contains("'num.partition'") && said.contains("'num.partitions'"),
         "it says what was meant: {said}"
     );
+}
+
+#[test]
+fn partitions_live_in_several_directories() {
+    let mut server = Server::prepare(&[]);
+    let second = server.home().join("second");
+    server.flags(&["--data-dir", second.to_str().unwrap()]);
+    server.spawn();
+    server.wait_ready();
+    let mut conn = server.conn();
+    assert_eq!(conn.call(7, &create("spread", 6, &[])).topics[0].error_code, 0);
+    for partition in 0..6 {
+        let answer = conn.call(9, &produce("spread", partition, batch(b"v")));
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    }
+    let count = |dir: &std::path::Path| std::fs::read_dir(dir.join("partitions")).unwrap().count();
+    assert!(count(server.data()) > 0 && count(&second) > 0, "both are used");
+    assert_eq!(count(server.data()) + count(&second), 6);
+    server.restart();
+    let mut conn = server.conn();
+    for partition in 0..6 {
+        assert_eq!(conn.call(4, &list_offsets("spread", partition, -1)).topics[0].partitions[0].offset, 1);
+    }
+}
+
+#[test]
+fn clients_are_told_the_advertised_address() {
+    let mut server = Server::prepare(&[]);
+    server.flags(&["--advertise", "river.example:19092"]);
+    server.spawn();
+    server.wait_ready();
+    let answer = server.conn().call(9, &metadata("t"));
+    assert_eq!((answer.brokers[0].host.as_str(), answer.brokers[0].port), ("river.example", 19092));
 }

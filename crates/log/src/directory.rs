@@ -16,7 +16,7 @@ use forebay_base::{ClusterId, DirectoryId, Id128, NodeId, PartitionId};
 
 use crate::disk::{Disk, Lock, Open, Space};
 use crate::error::DirError;
-use crate::sealed::{Format, Unsound, create_dir, create_dirs, read_file, remove_if_there, write_file};
+use crate::sealed::{Format, Unsound, create_dirs, read_file, remove_if_there, write_file};
 
 /// Newest version of the data directory that this build reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
@@ -86,7 +86,12 @@ impl DataDir {
     pub fn format(&self, identity: &Identity) -> Result<(), DirError> {
         let disk = self.disk.as_ref();
         for dir in [self.partitions_path(), self.metadata_path()] {
-            create_dir(disk, &dir).map_err(DirError::io("create", &dir))?;
+            match disk.create_dir(&dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(DirError::io("create", &dir)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
         let mut writer = IDENTITY.writer();
         writer.raw(&identity.cluster.0.0);

@@ -180,7 +180,8 @@ impl Log {
     /// short write is not durable either, and bytes that came back would lie inside the log once it goes on.
     pub(crate) fn sync_active(&mut self) -> Result<(), LogError> {
         let Some(active) = &self.active else { return Ok(()) };
-        let (upto, outcome) = (active.next, active.file.sync().map_err(failed("sync", active.segment.path())));
+        let (upto, outcome) =
+            (active.next, active.file.sync().map_err(failed("sync", active.segment.path())));
         self.or_poison(outcome)?;
         self.synced(upto);
         Ok(())

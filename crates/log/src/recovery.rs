@@ -33,7 +33,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bo
     let mut bases = Vec::new();
     if disk.exists(dir).map_err(failed("look for", dir))? {
         if !clean {
-            settle(disk.as_ref(), dir)?;
+            settle_state(disk.as_ref(), dir)?;
         }
         for entry in disk.list(dir).map_err(failed("list", dir))? {
             bases.extend(Kind::parse(&entry.name));
@@ -61,20 +61,18 @@ pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bo
     }
 }
 
-/// Makes durable what recovery is going to build on: names and state that a killed process left may only be in the
-/// cache, and a power cut would take them from under what is appended next. State that a failed sync left in the cache
-/// is not on the device and must not be believed (rule R32).
-fn settle(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+/// Makes the state durable before recovery builds on it: what a killed process left may only be in the cache, and what
+/// a failed sync left in the cache is not on the device and must not be believed (rule R32).
+fn settle_state(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
     let path = state_path(dir);
     let settled = disk.open(&path, Open::Write).and_then(|file| {
         file.drop_cache()?;
         file.sync()
     });
     match settled {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("sync", &path)(error)),
-        Ok(()) | Err(_) => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("sync", &path)(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
-    disk.sync_dir(dir).map_err(failed("sync", dir))
 }
 
 /// What lies in the directory.
@@ -121,16 +119,18 @@ impl Found {
             return Err(missing("the segment of the log start is missing"));
         }
         remove_below(&log, below)?;
-        let cleaned = !self.clean && self.remove_stale_hints(&log, *last)?;
+        if !self.clean {
+            self.remove_stale_hints(&log, *last)?;
+        }
         for (base, next) in sealed.iter().zip(&kept[1..]) {
             let segment = open_sealed(&log, *base, *next)?;
             log.sealed.push(segment);
         }
         self.open_last(&mut log, *last, recovery_point)?;
-        let removed = !self.clean
-            && snapshots::remove_above(log.disk.as_ref(), &log.dir, log.end())
-                .map_err(failed("clean", &log.dir))?;
-        if cleaned || removed {
+        if !self.clean {
+            let cleaned = snapshots::remove_above(log.disk.as_ref(), &log.dir, log.end());
+            cleaned.map_err(failed("clean", &log.dir))?;
+            // Names that a killed process made must last, and hints taken away must not come back.
             log.disk.sync_dir(&log.dir).map_err(failed("sync", &log.dir))?;
         }
         log.epochs.cut_start(log.start);
@@ -139,17 +139,14 @@ impl Found {
     }
 
     /// Removes index hints that speak of the last segment, which may have been cut or have grown since, or of none.
-    /// True if there were any: the removal must last, for one that came back might fit what is appended next.
-    fn remove_stale_hints(&self, log: &Log, last: Offset) -> Result<bool, LogError> {
-        let mut any = false;
+    fn remove_stale_hints(&self, log: &Log, last: Offset) -> Result<(), LogError> {
         for base in self.bases(Kind::Index) {
             if base >= last || !self.bases(Kind::Log).any(|log| log == base) {
                 let path = Kind::Index.path(&log.dir, base);
                 remove_if_there(log.disk.as_ref(), &path).map_err(failed("remove", &path))?;
-                any = true;
             }
         }
-        Ok(any)
+        Ok(())
     }
 
     /// Opens the segment that is appended to, and finds its end.

@@ -63,14 +63,13 @@ pub(crate) fn newest(disk: &dyn Disk, dir: &Path, start: Offset, end: Offset) ->
     })
 }
 
-/// Removes the snapshots above `end`; true if there were any. The caller syncs the directory: one that came back
-/// would describe batches that are not there any more.
-pub(crate) fn remove_above(disk: &dyn Disk, dir: &Path, end: Offset) -> io::Result<bool> {
-    let above: Vec<_> = offsets(disk, dir)?.into_iter().filter(|offset| *offset > end).collect();
-    for offset in &above {
-        remove_if_there(disk, &Kind::Producers.path(dir, *offset))?;
+/// Removes the snapshots above `end`. The caller syncs the directory: one that came back would describe batches that
+/// are not there any more.
+pub(crate) fn remove_above(disk: &dyn Disk, dir: &Path, end: Offset) -> io::Result<()> {
+    for offset in offsets(disk, dir)?.into_iter().filter(|offset| *offset > end) {
+        remove_if_there(disk, &Kind::Producers.path(dir, offset))?;
     }
-    Ok(!above.is_empty())
+    Ok(())
 }
 
 /// Removes the snapshots below `start`, which can never be used again. Harmless if some come back.

@@ -66,6 +66,17 @@ pub(crate) const EVERYTHING: &[Step] = {
     ]
 };
 
+/// Cuts off what producer state and index were written for, and puts others in its place.
+pub(crate) const REPLACING: &[Step] = &[
+    Step::Append(2),
+    Step::Sync,
+    Step::Restart,
+    Step::Truncate(1),
+    Step::Append(1),
+    Step::Sync,
+    Step::Append(1),
+];
+
 /// The call under test failed: because the power is gone, or for a reason that is a violation.
 #[derive(Debug)]
 pub(crate) struct Stopped(pub String);
