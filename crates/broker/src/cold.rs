@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use forebay_base::{Doorbell, Turn, Worker, WorkerHandle, Workers};
@@ -95,7 +96,10 @@ impl Worker for Reader {
     fn turn(&mut self) -> Turn {
         match self.queue.with(|jobs, stopped| (jobs.pop_front(), *stopped)) {
             (Some(job), _) => {
-                job();
+                // A job that panics drops its answer, which its asker sees; the reader goes on.
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("a read panicked");
+                }
                 Turn::More
             }
             (None, true) => Turn::Done,

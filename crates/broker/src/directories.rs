@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_base::{ClusterId, DirectoryId, NodeId, fresh_id};
+use forebay_controller::store;
 use forebay_log::{DataDir, DirError, Identity};
 
 use crate::Env;
@@ -11,8 +12,16 @@ use crate::Env;
 pub(crate) struct Directory {
     pub(crate) data: DataDir,
     pub(crate) id: DirectoryId,
-    /// The last stop was clean, so nothing needs to be checked at the start.
-    pub(crate) clean: bool,
+    /// Formatted by this start: nothing is in it, so nothing needs to be checked.
+    fresh: bool,
+}
+
+impl Directory {
+    /// True if what lies in it needs no check: the last stop was clean. The mark is taken away; from now on, a stop
+    /// counts as clean only if it says so.
+    pub(crate) fn take_clean(&self) -> Result<bool, DirError> {
+        Ok(self.fresh || self.data.take_clean_mark()?)
+    }
 }
 
 /// Why the data directories cannot be used together.
@@ -36,6 +45,48 @@ pub enum DirectoriesError {
     /// The same directory twice.
     #[error("{0} and another data directory are the same one; name each directory once")]
     Twice(PathBuf),
+    /// There are partitions and no metadata: every one of them would count as deleted.
+    #[error(
+        "no data directory holds the metadata log, but {0} holds partitions; start with all of the node's data \
+         directories, also the one that was named first when they were made"
+    )]
+    NoMetadata(PathBuf),
+    /// Two metadata logs: which one is right is not for us to guess.
+    #[error("both {0} and {1} hold a metadata log; start with the directories of one node only")]
+    TwoMetadata(PathBuf, PathBuf),
+}
+
+/// The directory that holds the metadata log, whichever place it has among `directories`; of fresh ones, the first.
+pub(crate) fn with_metadata<'a>(
+    env: &Env,
+    directories: &'a [Arc<Directory>],
+) -> Result<Option<&'a Arc<Directory>>, DirectoriesError> {
+    let mut holder: Option<&Arc<Directory>> = None;
+    for directory in directories {
+        let path = directory.data.metadata_path();
+        let held = store::is_in(&*env.disk, &path).map_err(|source| DirError::Io {
+            op: "look into",
+            path,
+            source,
+        })?;
+        match holder {
+            Some(other) if held => {
+                let (one, two) = (other.data.path().to_owned(), directory.data.path().to_owned());
+                return Err(DirectoriesError::TwoMetadata(one, two));
+            }
+            Some(_) => {}
+            None => holder = held.then_some(directory),
+        }
+    }
+    if holder.is_some() {
+        return Ok(holder);
+    }
+    for directory in directories {
+        if !directory.data.partitions()?.is_empty() {
+            return Err(DirectoriesError::NoMetadata(directory.data.path().to_owned()));
+        }
+    }
+    Ok(directories.first())
 }
 
 /// Locks every data directory and formats those that are fresh. All of them carry the same cluster and node.
@@ -74,8 +125,7 @@ fn identify(
     let Some(identity) = identity else {
         let id = DirectoryId(fresh_id(&*env.rng));
         data.format(&Identity { cluster, node, directory: id })?;
-        // Nothing is in it, so there is nothing to check.
-        return Ok(Directory { data, id, clean: true });
+        return Ok(Directory { data, id, fresh: true });
     };
     let foreign = |found: String, expected: String| DirectoriesError::Foreign {
         path: Path::to_owned(data.path()),
@@ -88,8 +138,7 @@ fn identify(
     if identity.node != node {
         return Err(foreign(format!("node {}", identity.node), format!("node {node} (node.id)")));
     }
-    let clean = data.take_clean_mark()?;
-    Ok(Directory { id: identity.directory, clean, data })
+    Ok(Directory { id: identity.directory, fresh: false, data })
 }
 
 /// Writes the mark of a clean stop; called last, when everything else is on the disk.

@@ -2,11 +2,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{BrokerEpoch, ClusterId, NodeId};
+use forebay_base::{BrokerEpoch, ClusterId};
 use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError, StartError};
 use forebay_link::Listener;
 use forebay_log::DirError;
-use forebay_meta::{Command, Endpoint, Reply};
+use forebay_meta::{Command, Endpoint, Image, Reply};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -40,6 +40,15 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// No data directory was named.
+    #[error("no data directory is named; give one with --data-dir")]
+    NoDirectory,
+    /// Clients would be told an address that nobody can connect to.
+    #[error(
+        "{0} stands for every address of this machine, and clients cannot connect to it; say what they shall use \
+         with --advertise"
+    )]
+    Advertise(SocketAddr),
     /// A listener's host is not an address.
     #[error("cannot listen on {0}: the host must be an IP address or localhost")]
     Host(String),
@@ -87,16 +96,25 @@ impl Node {
         let (cluster, directories) = directories::open(&env, &config.log_dirs, config.node_id)?;
         let directories: Vec<_> = directories.into_iter().map(Arc::new).collect();
         let bound = bind(&config, &env)?;
+        let http = bind_http(&config, &env)?;
         let controller = start_controller(&config, &env, &directories).await?;
-        let broker_epoch = register(&config, &controller, cluster, &directories, &bound).await?;
-
-        let partitions = Arc::new(PartitionMap::default());
+        let joined = join(&config, &controller, cluster, &directories, &bound).await;
+        let opened = match joined {
+            Ok((broker_epoch, image)) => open(&config, &env, &directories, &image)
+                .await
+                .map(|(partitions, reconciler)| (broker_epoch, partitions, reconciler)),
+            Err(error) => Err(error),
+        };
+        let (broker_epoch, partitions, reconciler) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Nothing of a node that did not start may go on writing to its directories.
+                controller.shutdown().await;
+                return Err(error);
+            }
+        };
+        let (stopping, stop) = watch::channel(false);
         let image = controller.image();
-        let metrics = Arc::new(Metrics::new());
-        let mut reconciler = Reconciler::new(&config, &env, &directories, partitions.clone());
-        let current = image.borrow().clone();
-        reconciler.apply(&current).await;
-
         let shared = Arc::new(Shared {
             node: config.node_id,
             broker_epoch,
@@ -105,6 +123,7 @@ impl Node {
                 usize::try_from(config.queued_max_request_bytes).unwrap_or(usize::MAX),
                 config.socket_request_max_bytes,
             ),
+            directories: directories.iter().map(|directory| directory.id).collect(),
             topic_defaults: server_defaults(&config),
             config: config.clone(),
             clock: env.clock.clone(),
@@ -113,13 +132,13 @@ impl Node {
             image: image.clone(),
             partitions,
             producer_ids: ProducerIds::default(),
-            metrics,
+            metrics: Arc::new(Metrics::new()),
+            stopping: stop.clone(),
         });
-        let (stopping, stop) = watch::channel(false);
         let reconciler = tokio::spawn(reconciler.run(image, stop.clone()));
         let mut node = Node {
             kafka_addresses: bound.iter().map(|bound| bound.address).collect(),
-            http_address: None,
+            http_address: http.as_ref().map(|(_, address)| *address),
             shared,
             directories,
             reconciler,
@@ -129,7 +148,10 @@ impl Node {
         for bound in bound {
             node.doors.spawn(kafka::serve(node.shared.clone(), bound.name, bound.listener, stop.clone()));
         }
-        node.open_http(&env, stop).await?;
+        if let Some((listener, _)) = http {
+            let state = http::HttpState::new(node.shared.clone(), node.directories.clone());
+            node.doors.spawn_on(http::serve(listener, state, stop), &env.control);
+        }
         Ok(node)
     }
 
@@ -148,42 +170,28 @@ impl Node {
         &self.shared.controller
     }
 
-    async fn open_http(&mut self, env: &Env, stop: watch::Receiver<bool>) -> Result<(), NodeError> {
-        let Some(address) = self.shared.config.http_listen else { return Ok(()) };
-        let listen = |source| NodeError::Listen { address: address.to_string(), source };
-        let listener = {
-            let _control = env.control.enter();
-            env.net.listen(address).map_err(listen)?
-        };
-        let bound = listener.local_addr().map_err(listen)?;
-        tracing::info!(address = %bound, "listening for HTTP");
-        self.http_address = Some(bound);
-        let state = http::HttpState::new(self.shared.clone(), self.directories.clone());
-        self.doors.spawn_on(http::serve(listener, state, stop), &env.control);
-        Ok(())
-    }
-
     /// Stops: takes no more requests, answers those begun, closes every log, and marks the directories as cleanly
     /// stopped if all of that succeeded within `deadline`.
-    pub async fn stop(mut self, deadline: Duration) -> Result<(), NodeError> {
-        let deadline = tokio::time::Instant::now() + deadline;
+    pub async fn stop(mut self, patience: Duration) -> Result<(), NodeError> {
+        let now = tokio::time::Instant::now();
+        // Clients get half of the time, so that the other half is left for the logs whatever clients do.
+        let (drain, deadline) = (now + patience / 2, now + patience);
         // Nobody listening any more is as good as everybody told.
         let _ = self.stopping.send(true);
-        let drained =
-            tokio::time::timeout_at(deadline, async { while self.doors.join_next().await.is_some() {} })
-                .await;
-        if drained.is_err() {
+        let drained = async { while self.doors.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(drain, drained).await.is_err() {
             tracing::warn!("some connections did not drain in time and are closed");
             self.doors.shutdown().await;
         }
+        let late = |what| move |_| NodeError::Deadline(what);
         let reconciler = tokio::time::timeout_at(deadline, self.reconciler).await;
-        let Ok(Ok(reconciler)) = reconciler else { return Err(NodeError::Deadline("opening partitions")) };
-        self.shared.cold.stop();
+        let reconciler = reconciler.map_err(late("opening partitions"))?.map_err(|_| NodeError::Unclean)?;
         let closed = tokio::time::timeout_at(deadline, reconciler.close()).await;
-        let closed = closed.map_err(|_| NodeError::Deadline("closing the logs"))?;
+        let closed = closed.map_err(late("closing the logs"))?;
         tokio::time::timeout_at(deadline, self.shared.controller.shutdown())
             .await
-            .map_err(|_| NodeError::Deadline("the metadata log"))?;
+            .map_err(late("the metadata log"))?;
+        self.shared.cold.stop();
         if !closed {
             return Err(NodeError::Unclean);
         }
@@ -191,6 +199,32 @@ impl Node {
         tracing::info!("stopped cleanly");
         Ok(())
     }
+}
+
+/// Opens the partitions that the Image gives to this node.
+async fn open(
+    config: &Config,
+    env: &Env,
+    directories: &[Arc<Directory>],
+    image: &Image,
+) -> Result<(Arc<PartitionMap>, Reconciler), NodeError> {
+    let partitions = Arc::new(PartitionMap::default());
+    let mut reconciler = Reconciler::new(config, env, directories, partitions.clone())?;
+    reconciler.apply(image).await;
+    Ok((partitions, reconciler))
+}
+
+type HttpListener = (Box<dyn Listener>, SocketAddr);
+
+fn bind_http(config: &Config, env: &Env) -> Result<Option<HttpListener>, NodeError> {
+    let Some(address) = config.http_listen else { return Ok(None) };
+    let listen = |source| NodeError::Listen { address: address.to_string(), source };
+    // The listener belongs to the control plane's reactor.
+    let _control = env.control.enter();
+    let listener = env.net.listen(address).map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    tracing::info!(address = %bound, "listening for HTTP");
+    Ok(Some((listener, bound)))
 }
 
 /// Binds every listener. One on `[::1]` that fails is tolerated: a machine without IPv6 is served on IPv4.
@@ -212,6 +246,9 @@ fn bind(config: &Config, env: &Env) -> Result<Vec<Bound>, NodeError> {
         }
         tracing::info!(listener = %listener.name, %address, "listening for Kafka clients");
         let advertised = config.advertised(&listener.name);
+        if advertised.is_none() && address.ip().is_unspecified() {
+            return Err(NodeError::Advertise(address));
+        }
         let port =
             advertised.map(|advertised| advertised.port).filter(|port| *port != 0).unwrap_or(address.port());
         let host = advertised.map_or_else(|| address.ip().to_string(), |advertised| advertised.host.clone());
@@ -236,32 +273,35 @@ async fn start_controller(
     env: &Env,
     directories: &[Arc<Directory>],
 ) -> Result<Controller, NodeError> {
-    let Some(first) = directories.first() else { return Err(NodeError::Deadline("no data directory")) };
+    let Some(holder) = directories::with_metadata(env, directories)? else {
+        return Err(NodeError::NoDirectory);
+    };
     let environment =
         ControllerEnv { disk: env.disk.clone(), clock: env.clock.clone(), rng: env.rng.clone() };
     let settings = ControllerConfig {
         log_bytes: config.metadata_log_preallocated_bytes,
         snapshot_bytes: config.metadata_snapshot_preallocated_bytes,
-        ..ControllerConfig::new(first.data.metadata_path(), config.node_id)
+        ..ControllerConfig::new(holder.data.metadata_path(), config.node_id)
     };
     let started = env.control.spawn(Controller::start(environment, settings)).await;
     started.map_err(|_| NodeError::Deadline("the metadata log"))?.map_err(NodeError::Controller)
 }
 
-/// Names the cluster if it has no name yet, and registers this start of the node (rule R1).
-async fn register(
+/// Names the cluster if it has no name yet, registers this start of the node (rule R1), and waits for the Image that
+/// knows of it: an older one is never acted on (rule R4).
+async fn join(
     config: &Config,
     controller: &Controller,
     cluster: ClusterId,
     directories: &[Arc<Directory>],
     bound: &[Bound],
-) -> Result<BrokerEpoch, NodeError> {
+) -> Result<(BrokerEpoch, Arc<Image>), NodeError> {
     let format = Command::Format { cluster, feature_level: forebay_meta::FEATURE_LEVEL_MAX };
     if let Reply::Format(Err(refusal)) = controller.propose(format).await? {
         return Err(NodeError::Refused(refusal.to_string()));
     }
     let command = Command::RegisterBroker {
-        node: NodeId(config.node_id.0),
+        node: config.node_id,
         endpoints: endpoints(bound),
         directories: directories.iter().map(|directory| directory.id).collect(),
         rack: config.broker_rack.clone(),
@@ -269,7 +309,12 @@ async fn register(
     let Reply::RegisterBroker(registered) = controller.propose(command).await? else {
         return Err(NodeError::Refused("it answered another question".to_owned()));
     };
-    registered.map_err(|refusal| NodeError::Refused(refusal.to_string()))
+    let epoch = registered.map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
+    let knows =
+        |image: &Arc<Image>| image.brokers.get(&config.node_id).is_some_and(|node| node.epoch >= epoch);
+    let mut images = controller.image();
+    let image = images.wait_for(knows).await.map_err(|_| NodeError::Register(ProposeError::Stopped))?.clone();
+    Ok((epoch, image))
 }
 
 /// One advertised address a listener name: the first one bound, so IPv4 where both are.

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use forebay_base::PartitionId;
@@ -42,9 +41,8 @@ impl PartitionMap {
         self.changed.notify_waiters();
     }
 
-    /// What is hosted under `id`, waiting up to `patience` for the reconciler to open it.
-    pub(crate) async fn wait_for(&self, id: PartitionId, patience: Duration) -> Option<Hosted> {
-        let deadline = tokio::time::Instant::now() + patience;
+    /// What is hosted under `id`, waiting until `deadline` for the reconciler to open it.
+    pub(crate) async fn wait_for(&self, id: PartitionId, deadline: tokio::time::Instant) -> Option<Hosted> {
         loop {
             let changed = self.changed.notified();
             if let Some(hosted) = self.get(id) {

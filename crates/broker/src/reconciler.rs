@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
+use forebay_log::DirError;
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
-use forebay_replica::{Partition, PartitionConfig, Volume};
-use tokio::sync::watch;
+use forebay_replica::{Partition, PartitionConfig, Refused, Volume};
+use tokio::sync::{oneshot, watch};
 
 use crate::directories::Directory;
 use crate::partitions::{Hosted, PartitionMap};
@@ -21,6 +22,7 @@ const OPENING_MAX: usize = 256;
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 type Configs = Arc<BTreeMap<String, String>>;
+type Deleted = oneshot::Receiver<Result<(), Refused>>;
 
 /// Brings what this node has in line with the Image, again and again. Level-triggered: a restart is the same work
 /// with nothing running, and a step that failed is simply still wanted.
@@ -32,6 +34,8 @@ pub(crate) struct Reconciler {
     seen: Image,
     /// Topics that the last round could not finish.
     unsettled: BTreeSet<TopicId>,
+    /// The time has come to try those again.
+    retry: bool,
     map: Arc<PartitionMap>,
     defaults: BTreeMap<String, String>,
     producer_expiry: Duration,
@@ -51,7 +55,7 @@ struct Opening {
     leads: Option<LeaderEpoch>,
     configs: Configs,
     settings: Arc<TopicSettings>,
-    answer: tokio::sync::oneshot::Receiver<Result<Arc<Partition>, forebay_replica::OpenError>>,
+    answer: oneshot::Receiver<Result<Arc<Partition>, forebay_replica::OpenError>>,
 }
 
 impl fmt::Debug for Reconciler {
@@ -67,7 +71,7 @@ impl Reconciler {
         env: &Env,
         directories: &[Arc<Directory>],
         map: Arc<PartitionMap>,
-    ) -> Self {
+    ) -> Result<Self, DirError> {
         let (mut volumes, mut have) = (BTreeMap::new(), BTreeMap::new());
         for directory in directories {
             let volume = Volume::start(
@@ -78,27 +82,22 @@ impl Reconciler {
                 config.writer_threads,
                 config.sync_threads,
             );
-            volumes.insert(directory.id, Hosting { volume, clean: directory.clean });
-            match directory.data.partitions() {
-                Ok(found) => {
-                    have.extend(
-                        found.into_iter().map(|id| (id, Have { directory: directory.id, running: None })),
-                    );
-                }
-                Err(error) => tracing::error!(%error, "cannot list the partitions of a data directory"),
-            }
+            volumes.insert(directory.id, Hosting { volume, clean: directory.take_clean()? });
+            let found = directory.data.partitions()?.into_iter();
+            have.extend(found.map(|id| (id, Have { directory: directory.id, running: None })));
         }
-        Self {
+        Ok(Self {
             me: config.node_id,
             volumes,
             have,
             seen: Image::default(),
             unsettled: BTreeSet::new(),
+            retry: false,
             map,
             defaults: server_defaults(config),
             producer_expiry: Duration::from_millis(config.producer_id_expiration_ms),
             retention_check: Duration::from_millis(config.log_retention_check_interval_ms),
-        }
+        })
     }
 
     /// Follows the Image until the node stops, and hands itself back to be closed.
@@ -115,7 +114,7 @@ impl Reconciler {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return self,
                 changed = image.changed() => if changed.is_err() { return self },
-                () = tokio::time::sleep(patience) => {}
+                () = tokio::time::sleep(patience) => self.retry = true,
             }
         }
     }
@@ -124,13 +123,18 @@ impl Reconciler {
     /// to do for this Image.
     pub(crate) async fn apply(&mut self, image: &Image) -> bool {
         let mine: BTreeSet<_> = self.volumes.keys().copied().collect();
-        let mut topics = std::mem::take(&mut self.unsettled);
+        // A partition that cannot be opened costs its writer a recovery at each try, so changes elsewhere are no reason.
+        let mut topics = if std::mem::take(&mut self.retry) {
+            std::mem::take(&mut self.unsettled)
+        } else {
+            BTreeSet::new()
+        };
         topics.extend(changed_topics(&self.seen, image));
         if !self.seen.is_formatted() {
             // The first Image also decides about directories of topics that it does not know.
             topics.extend(self.have.keys().map(|id| id.topic));
         }
-        let mut opening = Vec::new();
+        let (mut opening, mut deleting) = (Vec::new(), Vec::new());
         for action in reconcile_topics(&topics, image, &self.have, self.me, &mine) {
             match action {
                 Action::Start { id, directory, leads, configs, .. } => {
@@ -142,10 +146,13 @@ impl Reconciler {
                 Action::Lead { id, epoch } => self.lead(id, epoch),
                 Action::Configure { id, configs } => self.configure(id, configs),
                 Action::Stop { id } => self.stop(id).await,
-                Action::Delete { id, directory } => self.delete(id, directory).await,
+                Action::Delete { id, directory } => deleting.extend(self.delete(id, directory)),
             }
         }
         self.opened(opening).await;
+        for (id, answer) in deleting {
+            self.deleted(id, answer.await.ok());
+        }
         if image.is_formatted() {
             self.seen = image.clone();
         }
@@ -238,28 +245,30 @@ impl Reconciler {
         }
     }
 
-    async fn delete(&mut self, id: PartitionId, directory: DirectoryId) {
-        let answer = match (self.withdraw(id), self.volumes.get(&directory)) {
-            (Some(partition), _) => partition.delete(),
-            (None, Some(hosting)) => hosting.volume.delete_stray(id),
-            (None, None) => return,
-        };
-        match answer.await {
-            Ok(Ok(())) => {
-                self.have.remove(&id);
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(partition = %id, %error, "cannot remove the files of a deleted partition; trying again");
-                if let Some(have) = self.have.get_mut(&id) {
-                    have.running = None;
-                }
-                self.unsettled.insert(id.topic);
-            }
-            // The writer is gone: the node is stopping.
-            Err(_) => {
-                self.unsettled.insert(id.topic);
-            }
+    fn delete(&self, id: PartitionId, directory: DirectoryId) -> Option<(PartitionId, Deleted)> {
+        match (self.withdraw(id), self.volumes.get(&directory)) {
+            (Some(partition), _) => Some((id, partition.delete())),
+            (None, Some(hosting)) => Some((id, hosting.volume.delete_stray(id))),
+            (None, None) => None,
         }
+    }
+
+    /// Notes how a deletion ended; without an outcome, the writer is gone: the node is stopping.
+    fn deleted(&mut self, id: PartitionId, outcome: Option<Result<(), Refused>>) {
+        match outcome {
+            Some(Ok(())) => {
+                self.have.remove(&id);
+                return;
+            }
+            Some(Err(error)) => {
+                tracing::warn!(partition = %id, %error, "cannot remove the files of a deleted partition; trying again");
+            }
+            None => {}
+        }
+        if let Some(have) = self.have.get_mut(&id) {
+            have.running = None;
+        }
+        self.unsettled.insert(id.topic);
     }
 
     /// Takes a partition off the map, so that nobody starts anything new with it.

@@ -5,8 +5,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Config, Env, Node, NodeError};
 
-/// Threads of the control plane.
-const CONTROL_THREADS: usize = 1;
+/// Threads of the control plane: two, so that health is told also while the metadata log waits for its disk.
+const CONTROL_THREADS: usize = 2;
 
 /// How often a data-plane worker looks at sockets and at the shared queue, in polls: low, so that one busy
 /// connection does not starve the others (measured: p99.9 of small requests on two cores).
@@ -36,12 +36,29 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let outcome = data.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let node = Node::start(config, env).await.map_err(ServeError::Start)?;
+        let mut told = async || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        };
+        let node = tokio::select! {
+            biased;
+            started = Node::start(config, env) => started.map_err(ServeError::Start)?,
+            signal = told() => {
+                tracing::warn!(signal, "stopped before it had started");
+                return Ok(());
+            }
+        };
+        tracing::info!(signal = told().await, "draining");
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-            _ = interrupt.recv() => tracing::info!("interrupted: draining"),
+            biased;
+            stopped = node.stop(deadline) => stopped.map_err(ServeError::Stop),
+            signal = told() => {
+                tracing::warn!(signal, "told again: stopping at once");
+                Err(ServeError::Stop(NodeError::Unclean))
+            }
         }
-        node.stop(deadline).await.map_err(ServeError::Stop)
     });
     data.shutdown_background();
     control.shutdown_background();

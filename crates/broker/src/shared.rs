@@ -1,9 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use forebay_base::{BrokerEpoch, Clock, NodeId, PartitionId, Rng, TopicId};
+use forebay_base::{BrokerEpoch, Clock, DirectoryId, NodeId, PartitionId, Rng, TopicId};
 use forebay_controller::Controller;
 use forebay_meta::{Assignment, Image, Topic};
 use tokio::sync::watch;
@@ -14,9 +13,6 @@ use crate::kafka::{Budget, ProducerIds};
 use crate::metrics::Metrics;
 use crate::partitions::{Hosted, PartitionMap};
 
-/// How long a request waits for a partition that the Image gives to this node and the reconciler is still opening.
-const OPENING_PATIENCE: Duration = Duration::from_secs(5);
-
 /// What every request handler may use of the node. Nothing in it is locked across a wait.
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
@@ -25,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
+    /// This node's data directories.
+    pub(crate) directories: BTreeSet<DirectoryId>,
     /// The server's own defaults of topic settings.
     pub(crate) topic_defaults: BTreeMap<String, String>,
     pub(crate) controller: Controller,
@@ -34,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) metrics: Arc<Metrics>,
+    /// True once the node is stopping: nobody waits for news any more.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl fmt::Debug for Shared {
@@ -59,14 +59,25 @@ impl Shared {
         self.image.borrow().clone()
     }
 
-    /// An open partition that this node leads. Waits for the reconciler where the Image is ahead of it.
-    pub(crate) async fn led(&self, topic: &Topic, index: i32) -> Result<Hosted, Unavailable> {
+    /// An open partition that this node leads. Waits, until `deadline`, for the reconciler where the Image is ahead of
+    /// it.
+    pub(crate) async fn led(
+        &self,
+        topic: &Topic,
+        index: i32,
+        deadline: tokio::time::Instant,
+    ) -> Result<Hosted, Unavailable> {
         let assignment = assignment(topic, index).ok_or(Unavailable::Unknown)?;
         if assignment.leader != Some(self.node) {
             return Err(Unavailable::NotLeader);
         }
+        if !assignment.directory_of(self.node).is_some_and(|directory| self.directories.contains(&directory))
+        {
+            let sentence = "the partition lies in a data directory that this node was not started with";
+            return Err(Unavailable::Storage(sentence.into()));
+        }
         let id = PartitionId { topic: topic.id, index };
-        match self.partitions.wait_for(id, OPENING_PATIENCE).await {
+        match self.partitions.wait_for(id, deadline).await {
             Some(Hosted::Failed(reason)) => Err(Unavailable::Storage(reason)),
             Some(open) => Ok(open),
             None => Err(Unavailable::NotLeader),

@@ -40,3 +40,11 @@ pub use frame::{Entry, EntryId, Payload};
 pub use log::{LogConfig, LogSpace, LogStore};
 pub use snapshots::{SnapshotMeta, SnapshotStore};
 pub use state::Vote;
+
+/// True if `dir` holds a metadata log, whole or begun.
+pub fn is_in(disk: &dyn forebay_log::Disk, dir: &std::path::Path) -> std::io::Result<bool> {
+    disk.exists(&dir.join(LOG_FILE))
+}
+
+/// Name of the file that holds the log's entries; the first one made.
+pub(crate) const LOG_FILE: &str = "raft.log";

@@ -104,12 +104,13 @@ impl BatchHeader {
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
         let length = i32::from_be_bytes(field(bytes, 8)?);
         let magic = i8::from_be_bytes(field(bytes, 16)?);
+        // First: older formats have other lengths.
+        if magic != 2 {
+            return Err(BatchError::Magic(magic));
+        }
         let len = usize::try_from(length).map_err(|_| BatchError::Length)?.saturating_add(LENGTH_PREFIX_LEN);
         if len < HEADER_LEN {
             return Err(BatchError::Length);
-        }
-        if magic != 2 {
-            return Err(BatchError::Magic(magic));
         }
         Ok(Self {
             base_offset: Offset(i64::from_be_bytes(field(bytes, 0)?)),

@@ -53,6 +53,9 @@ impl Batch {
 ///
 /// Cheap checks come first: size and counts, then the checksum, then what needs inflating (rule R7).
 pub fn check(records: Bytes, rules: &IntakeRules, now: WallTime) -> Result<Batch, Refused> {
+    if records.is_empty() {
+        return Err(invalid("a produce request must hold exactly one record batch per partition"));
+    }
     let header = BatchHeader::parse(&records).map_err(refuse)?;
     if records.len() < header.len {
         return Err(refuse(BatchError::Short));

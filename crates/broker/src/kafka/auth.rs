@@ -7,6 +7,9 @@ pub(crate) enum Principal {
     Anonymous,
 }
 
+/// The name of the cluster as a resource, as in Kafka's ACLs.
+pub(crate) const CLUSTER: &str = "kafka-cluster";
+
 /// What a request does to a resource; Kafka's ACL operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Frames up to this size draw on a share of the budget of their own, so that a few announced giants cannot keep
@@ -15,8 +16,30 @@ const SMALL_SHARE: usize = 4;
 pub(crate) struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    /// For records read into memory to be sent; apart, so that answers never wait for requests nor requests for them.
+    answers: Arc<Semaphore>,
+    answer_bytes: usize,
     large_bytes: usize,
     total_bytes: usize,
+}
+
+/// Bytes that hold their share of the budget for as long as anybody holds a part of them.
+pub(crate) fn charged(bytes: Bytes, share: Option<Share>) -> Bytes {
+    match share {
+        Some(share) => Bytes::from_owner(Charged { bytes, _share: share }),
+        None => bytes,
+    }
+}
+
+struct Charged {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A share of the budget, given back when dropped.
@@ -27,12 +50,15 @@ impl Budget {
     /// A budget of `total_bytes`, of which `frame_bytes_max` must fit into the share for large frames.
     pub(crate) fn new(total_bytes: usize, frame_bytes_max: usize) -> Self {
         let small_bytes = (total_bytes / SMALL_SHARE).max(SMALL_BYTES);
-        let large_bytes = total_bytes.saturating_sub(small_bytes).max(frame_bytes_max).min(u32::MAX as usize);
+        let large_bytes =
+            total_bytes.saturating_sub(2 * small_bytes).max(frame_bytes_max).min(u32::MAX as usize);
         Self {
             small: Arc::new(Semaphore::new(small_bytes)),
+            answers: Arc::new(Semaphore::new(small_bytes)),
+            answer_bytes: small_bytes,
             large: Arc::new(Semaphore::new(large_bytes)),
             large_bytes,
-            total_bytes: small_bytes + large_bytes,
+            total_bytes: 2 * small_bytes + large_bytes,
         }
     }
 
@@ -43,9 +69,22 @@ impl Budget {
         pool.acquire_many_owned(permits).await.ok().map(Share)
     }
 
+    /// Room for `bytes` of an answer. The first part of an answer waits for it, and holds nothing while it waits; later
+    /// parts take what is there or go without.
+    pub(crate) async fn answer(&self, bytes: usize, first: bool) -> Option<Share> {
+        let permits = u32::try_from(bytes.min(self.answer_bytes)).ok()?;
+        let pool = self.answers.clone();
+        if first {
+            return pool.acquire_many_owned(permits).await.ok().map(Share);
+        }
+        pool.try_acquire_many_owned(permits).ok().map(Share)
+    }
+
     /// Bytes in use and bytes in all.
     pub(crate) fn usage(&self) -> (usize, usize) {
-        let free = self.small.available_permits() + self.large.available_permits();
+        let free = self.small.available_permits()
+            + self.large.available_permits()
+            + self.answers.available_permits();
         (self.total_bytes.saturating_sub(free), self.total_bytes)
     }
 }
@@ -66,5 +105,17 @@ mod tests {
         drop(first);
         assert!(budget.clone().admit(512 * 1024).await.is_some());
         assert_eq!(budget.usage().0, 0, "everything was given back");
+
+        let answer = budget.answer(256 * 1024, true).await;
+        assert!(
+            answer.is_some() && budget.answer(1024, false).await.is_none(),
+            "the rest of an answer goes without"
+        );
+        let frame = charged(Bytes::from(vec![0; 1024]), budget.clone().admit(1024).await);
+        let part = frame.slice(10..20);
+        drop((answer, frame));
+        assert_eq!(budget.usage().0, 1024, "a part of a frame holds the whole");
+        drop(part);
+        assert_eq!(budget.usage().0, 0);
     }
 }

@@ -1,9 +1,13 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use forebay_wire::kafka::ApiKey;
+use forebay_meta::Topic;
+use forebay_wire::kafka::{ApiKey, ErrorCode};
 
 use super::auth::{self, Principal, Right};
-use crate::shared::Shared;
+use super::codes::Failure;
+use crate::partitions::Hosted;
+use crate::shared::{Shared, Unavailable};
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -22,9 +26,23 @@ pub(crate) struct Call {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
     pub(crate) right: &'static Right,
+    pub(crate) began: tokio::time::Instant,
 }
 
+/// How long a request waits for partitions that the Image gives to this node and the reconciler is still opening.
+const OPENING_PATIENCE: Duration = Duration::from_secs(5);
+
 impl Call {
+    /// A topic's partition that this node leads, opened; all partitions of a request share its patience.
+    pub(crate) async fn led(&self, topic: &Topic, index: i32) -> Result<Hosted, Unavailable> {
+        self.node.led(topic, index, self.began + OPENING_PATIENCE).await
+    }
+
+    /// The refusal of a topic that the caller may not do this to.
+    pub(crate) fn denied(&self, topic: &str) -> Option<Failure> {
+        (!self.permits(topic)).then(|| ErrorCode::TopicAuthorizationFailed.into())
+    }
+
     /// May the caller do this to the resource of that name?
     pub(crate) fn permits(&self, name: &str) -> bool {
         auth::allows(&self.session.principal, self.right, name)

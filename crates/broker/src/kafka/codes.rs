@@ -117,3 +117,26 @@ pub(crate) fn of_refusal(refusal: &Refusal) -> Failure {
     };
     Failure::new(code, refusal.to_string())
 }
+
+/// How each item of a request ended, in the order of the request: refused at the door, or decided by the metadata
+/// quorum, which was asked about the others only.
+pub(crate) fn outcomes<T>(
+    refused: Vec<Option<Failure>>,
+    decided: Result<Vec<Result<T, Refusal>>, Failure>,
+) -> Vec<Result<T, Failure>> {
+    let mut decided = decided.map(Vec::into_iter);
+    let outcome = |refused| match (refused, &mut decided) {
+        (Some(failure), _) => Err(failure),
+        (None, Err(failure)) => Err(failure.clone()),
+        (None, Ok(results)) => match results.next() {
+            Some(result) => result.map_err(|refusal| of_refusal(&refusal)),
+            None => Err(ErrorCode::UnknownServerError.into()),
+        },
+    };
+    refused.into_iter().map(outcome).collect()
+}
+
+/// Kafka's "no error" for the item, or what went wrong with it.
+pub(crate) fn failure_of<T>(outcome: Result<T, Failure>) -> Failure {
+    outcome.err().unwrap_or_else(|| ErrorCode::None.into())
+}

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::{Instant, Sleep};
 
-use super::budget::Share;
+use super::budget::{Share, charged};
 use super::call::Session;
 use super::dispatch::{self, Reply, Started};
 use crate::shared::Shared;
@@ -22,6 +22,9 @@ use crate::shared::Shared;
 const FRAME_PATIENCE: Duration = Duration::from_secs(30);
 const FRAME_BYTES_PER_SECOND: u64 = 1024 * 1024;
 
+/// A client that has an answer to read must take some of it this often.
+const SEND_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Why a connection ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -29,7 +32,7 @@ pub(super) enum End {
     Gone,
     /// Nothing came for `connections.max.idle.ms`.
     Idle,
-    /// A frame was announced and did not come in time.
+    /// A frame was announced and did not come in time, or an answer was not taken.
     Stalled,
     /// The node is stopping and everything asked was answered.
     Drained,
@@ -42,7 +45,7 @@ enum Reading {
     /// Its length is awaited.
     Length,
     /// Its length is known; its bytes wait for their share of the memory budget.
-    Admission(BoxFuture<'static, Option<Share>>),
+    Admission(BoxFuture<'static, (usize, Option<Share>)>),
     /// Its body is being received.
     Body(Option<Share>),
     /// No more requests are taken.
@@ -52,7 +55,7 @@ enum Reading {
 /// What happened next; named by [`Connection::select`], acted on by [`Connection::apply`].
 enum Event {
     Announced(usize),
-    Admitted(Option<Share>),
+    Admitted(usize, Option<Share>),
     Frame(Bytes),
     Closed,
     Broken(FrameError),
@@ -124,10 +127,11 @@ impl Connection {
     }
 
     fn select(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if !self.out.is_empty()
-            && let Poll::Ready(sent) = self.conn.poll_send(cx, &mut self.out)
-        {
-            return Poll::Ready(sent.map_or(Event::SendFailed, Event::Sent));
+        if !self.out.is_empty() {
+            if let Poll::Ready(sent) = self.conn.poll_send(cx, &mut self.out) {
+                return Poll::Ready(sent.map_or(Event::SendFailed, Event::Sent));
+            }
+            self.arm();
         }
         if !self.replies.is_empty()
             && let Poll::Ready(Some(reply)) = Pin::new(&mut self.replies).poll_next(cx)
@@ -159,30 +163,41 @@ impl Connection {
                     Err(error) => Event::Broken(error),
                 })
             }
-            Reading::Admission(admitted) => admitted.as_mut().poll(cx).map(Event::Admitted),
+            Reading::Admission(admitted) => {
+                admitted.as_mut().poll(cx).map(|(bytes, share)| Event::Admitted(bytes, share))
+            }
             Reading::Body(_) => match self.frames.poll_frame(cx, &mut *self.conn) {
                 Poll::Ready(Ok(Some(frame))) => Poll::Ready(Event::Frame(frame)),
                 Poll::Ready(Ok(None)) => Poll::Ready(Event::Closed),
                 Poll::Ready(Err(error)) => Poll::Ready(Event::Broken(error)),
                 Poll::Pending => {
-                    // Most frames come whole with their length; only those that do not are worth a timer.
-                    if self.timer.deadline() > self.deadline {
-                        self.timer.as_mut().reset(self.deadline);
-                    }
+                    self.arm();
                     Poll::Pending
                 }
             },
         }
     }
 
+    /// Makes sure that the timer fires by the deadline. Most frames come whole and most answers go at once; only for
+    /// those that do not is the timer touched.
+    fn arm(&mut self) {
+        if self.timer.deadline() > self.deadline {
+            self.timer.as_mut().reset(self.deadline);
+        }
+    }
+
     fn apply(&mut self, event: Event) -> Option<End> {
         match event {
             Event::Announced(bytes) => {
-                self.reading = Reading::Admission(Box::pin(self.node.budget.clone().admit(bytes)));
+                let share = self.node.budget.clone().admit(bytes);
+                self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
+            }
+            Event::Admitted(bytes, share) => {
+                // The client's time starts here: waiting for memory was not its fault.
                 let patience = FRAME_PATIENCE + Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SECOND);
                 self.deadline = Instant::now() + patience;
+                self.reading = Reading::Body(share);
             }
-            Event::Admitted(share) => self.reading = Reading::Body(share),
             Event::Frame(frame) => {
                 self.moved_bytes += frame.len();
                 self.deadline = Instant::now() + idle_max(&self.node);
@@ -205,6 +220,8 @@ impl Connection {
             Event::Sent(bytes) => {
                 self.moved_bytes += bytes;
                 self.out_bytes = self.out_bytes.saturating_sub(bytes as u64);
+                self.deadline =
+                    Instant::now() + if self.out.is_empty() { idle_max(&self.node) } else { SEND_PATIENCE };
             }
             Event::SendFailed => return Some(End::Gone),
             Event::Timeout => return self.on_timeout(),
@@ -224,11 +241,11 @@ impl Connection {
     }
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
-        match dispatch::start(&self.node, &self.session, frame) {
-            Started::Overlapping(reply) => self.replies.push_back(holding(share, reply)),
+        match dispatch::start(&self.node, &self.session, charged(frame, share)) {
+            Started::Overlapping(reply) => self.replies.push_back(reply),
             Started::Exclusive(reply) => {
                 self.exclusive = true;
-                self.replies.push_back(holding(share, reply));
+                self.replies.push_back(reply);
             }
             Started::Refused(sentence) => return Some(End::Refused(sentence)),
         }
@@ -243,6 +260,7 @@ impl Connection {
             Reply::Answer(pieces) => {
                 self.out_bytes += total_len(&pieces);
                 self.out.extend(pieces);
+                self.deadline = Instant::now() + SEND_PATIENCE;
             }
             Reply::Silence => {}
             Reply::Refused(sentence) => return Some(End::Refused(sentence)),
@@ -252,25 +270,18 @@ impl Connection {
 
     /// The timer is set to the earliest deadline there was; a later one only sets it anew.
     fn on_timeout(&mut self) -> Option<End> {
-        if Instant::now() < self.deadline || !self.replies.is_empty() {
+        let waits_for_us = matches!(self.reading, Reading::Admission(_)) || !self.replies.is_empty();
+        if Instant::now() < self.deadline || (waits_for_us && self.out.is_empty()) {
             let next = self.deadline.max(Instant::now() + Duration::from_millis(100));
             self.timer.as_mut().reset(next);
             return None;
         }
         Some(match self.reading {
+            _ if !self.out.is_empty() => End::Stalled,
             Reading::Length | Reading::Stopped => End::Idle,
             Reading::Admission(_) | Reading::Body(_) => End::Stalled,
         })
     }
-}
-
-/// The request's share of the budget is given back when its answer is ready.
-fn holding(share: Option<Share>, reply: BoxFuture<'static, Reply>) -> BoxFuture<'static, Reply> {
-    Box::pin(async move {
-        let reply = reply.await;
-        drop(share);
-        reply
-    })
 }
 
 fn idle_max(node: &Shared) -> Duration {

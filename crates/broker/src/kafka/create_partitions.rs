@@ -9,10 +9,12 @@ use forebay_wire::kafka::create_partitions::{
 };
 
 use super::call::Call;
-use super::codes::{Failure, of_propose_error, of_refusal};
+use super::codes::{failure_of, of_propose_error, outcomes};
 
 pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
-    let topics = request.topics.iter().map(|topic| MorePartitions {
+    let denied: Vec<_> = request.topics.iter().map(|topic| call.denied(&topic.name)).collect();
+    let permitted = request.topics.iter().zip(&denied).filter(|(_, denied)| denied.is_none());
+    let topics = permitted.map(|(topic, _)| MorePartitions {
         name: topic.name.to_string(),
         count: topic.count,
         assignments: topic.assignments.as_ref().map(|assignments| {
@@ -22,20 +24,13 @@ pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> Cre
     });
     let command =
         Command::CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
-    let outcome = match call.node.controller.propose(command).await {
+    let decided = match call.node.controller.propose(command).await {
         Ok(Reply::CreatePartitions(results)) => Ok(results),
         Ok(_) => Err(ErrorCode::UnknownServerError.into()),
         Err(error) => Err(of_propose_error(&error)),
     };
-    let results = request.topics.iter().enumerate().map(|(at, topic)| {
-        let failure: Failure = match &outcome {
-            Err(failure) => failure.clone(),
-            Ok(results) => match results.get(at) {
-                Some(Ok(())) => ErrorCode::None.into(),
-                Some(Err(refusal)) => of_refusal(refusal),
-                None => ErrorCode::UnknownServerError.into(),
-            },
-        };
+    let results = request.topics.iter().zip(outcomes(denied, decided)).map(|(topic, outcome)| {
+        let failure = failure_of(outcome);
         CreatePartitionsTopicResult {
             name: topic.name.clone(),
             error_code: failure.code.code(),

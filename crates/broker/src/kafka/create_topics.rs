@@ -3,26 +3,26 @@
 use forebay_base::{TopicId, fresh_id};
 use forebay_meta::{Command, CreatedTopic, NewTopic, Refusal, Reply, TopicDefaults, topic_config};
 use forebay_wire::Text;
-use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
+use forebay_wire::kafka::{ApiKey, ErrorCode};
 
+use super::auth;
 use super::call::Call;
-use super::codes::{Failure, of_propose_error, of_refusal};
+use super::codes::{Failure, of_propose_error, of_refusal, outcomes};
 use super::describe_configs::source_number;
 
 pub(super) async fn answer(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let topics = request.topics.iter().map(|topic| new_topic(call, topic)).collect();
-    let outcome = propose(call, topics, request.validate_only).await;
-    let results = request.topics.iter().enumerate().map(|(at, topic)| match &outcome {
-        Err(failure) => failed(topic, failure.clone()),
-        Ok(results) => match results.get(at) {
-            Some(Ok(created)) => created_topic(call, topic, created),
-            Some(Err(refusal)) => failed(topic, of_refusal(refusal)),
-            None => failed(topic, ErrorCode::UnknownServerError.into()),
-        },
-    });
+    let denied: Vec<_> = request.topics.iter().map(|topic| call.denied(&topic.name)).collect();
+    let permitted = request.topics.iter().zip(&denied).filter(|(_, denied)| denied.is_none());
+    let topics = permitted.map(|(topic, _)| new_topic(call, topic)).collect();
+    let decided = propose(call, topics, request.validate_only).await;
+    let results =
+        request.topics.iter().zip(outcomes(denied, decided)).map(|(topic, outcome)| match outcome {
+            Ok(created) => created_topic(call, topic, &created),
+            Err(failure) => failed(topic, failure),
+        });
     CreateTopicsResponse { topics: results.collect(), ..Default::default() }
 }
 
@@ -32,6 +32,8 @@ pub(super) async fn create_with_defaults(call: &Call, names: Vec<Text>) -> Vec<(
     if names.is_empty() {
         return Vec::new();
     }
+    let (names, denied): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| may_create(call, name));
+    let denied = denied.into_iter().map(|name| (name, ErrorCode::TopicAuthorizationFailed));
     let topics = names.iter().map(|name| NewTopic {
         id: TopicId(fresh_id(&*call.node.rng)),
         name: name.to_string(),
@@ -44,12 +46,19 @@ pub(super) async fn create_with_defaults(call: &Call, names: Vec<Text>) -> Vec<(
         Ok(_) | Err(Refusal::TopicAlreadyExists(_)) => None,
         Err(refusal) => Some((name, of_refusal(refusal).code)),
     };
-    match propose(call, topics.collect(), false).await {
+    let failed: Vec<_> = match propose(call, topics.collect(), false).await {
         Ok(results) => {
             names.into_iter().zip(&results).filter_map(|(name, result)| code_of(name, result)).collect()
         }
         Err(_) => names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable)).collect(),
-    }
+    };
+    failed.into_iter().chain(denied).collect()
+}
+
+/// Making a topic takes the right to create it, also where it is made because somebody asked for it.
+fn may_create(call: &Call, name: &str) -> bool {
+    auth::right_of(ApiKey::CreateTopics)
+        .is_some_and(|right| auth::allows(&call.session.principal, right, name))
 }
 
 type Created = Vec<Result<CreatedTopic, Refusal>>;

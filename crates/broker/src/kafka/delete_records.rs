@@ -41,7 +41,7 @@ async fn delete(call: &Call, name: &str, asked: &DeleteRecordsPartition) -> Resu
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let topic = call.node.topic_by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let led = call.node.led(&topic, asked.partition_index).await;
+    let led = call.led(&topic, asked.partition_index).await;
     let Hosted::Open { partition, settings } =
         led.map_err(|unavailable| of_unavailable(&unavailable).code)?
     else {

@@ -9,7 +9,7 @@ use forebay_wire::kafka::delete_topics::{
 };
 
 use super::call::Call;
-use super::codes::{Failure, of_propose_error, of_refusal};
+use super::codes::{Failure, of_propose_error, outcomes};
 
 const STATES_FROM_VERSION: i16 = 6;
 
@@ -20,38 +20,35 @@ pub(super) async fn answer(call: &Call, request: DeleteTopicsRequest) -> DeleteT
         let by_name = |name: Text| DeleteTopicState { name: Some(name), ..Default::default() };
         request.topic_names.into_iter().map(by_name).collect()
     };
-    let keys = asked.iter().map(|topic| match &topic.name {
+    let denied: Vec<_> = asked.iter().map(|topic| denied(call, topic)).collect();
+    let permitted = asked.iter().zip(&denied).filter(|(_, denied)| denied.is_none());
+    let keys = permitted.map(|(topic, _)| match &topic.name {
         Some(name) => TopicRef::Name(name.to_string()),
         None => TopicRef::Id(TopicId(topic.topic_id)),
     });
     let command = Command::DeleteTopics { topics: keys.collect() };
-    let outcome = match call.node.controller.propose(command).await {
+    let decided = match call.node.controller.propose(command).await {
         Ok(Reply::DeleteTopics(results)) => Ok(results),
         Ok(_) => Err(ErrorCode::UnknownServerError.into()),
         Err(error) => Err(of_propose_error(&error)),
     };
-    let responses = asked.iter().enumerate().map(|(at, topic)| {
-        let failure: Option<Failure> = match &outcome {
-            Err(failure) => Some(failure.clone()),
-            Ok(results) => match results.get(at) {
-                Some(Ok((id, name))) => {
-                    return DeletableTopicResult {
-                        name: Some(Text::from(name.clone())),
-                        topic_id: id.0,
-                        ..Default::default()
-                    };
-                }
-                Some(Err(refusal)) => Some(of_refusal(refusal)),
-                None => Some(ErrorCode::UnknownServerError.into()),
-            },
-        };
-        let failure = failure.unwrap_or(ErrorCode::None.into());
-        DeletableTopicResult {
+    let responses = asked.iter().zip(outcomes(denied, decided)).map(|(topic, outcome)| match outcome {
+        Ok((id, name)) => {
+            DeletableTopicResult { name: Some(Text::from(name)), topic_id: id.0, ..Default::default() }
+        }
+        Err(failure) => DeletableTopicResult {
             name: topic.name.clone(),
             topic_id: topic.topic_id,
             error_code: failure.code.code(),
             error_message: failure.message.map(Text::from),
-        }
+        },
     });
     DeleteTopicsResponse { responses: responses.collect(), ..Default::default() }
+}
+
+fn denied(call: &Call, topic: &DeleteTopicState) -> Option<Failure> {
+    match &topic.name {
+        Some(name) => call.denied(name),
+        None => call.denied(&call.node.topic_by_id(TopicId(topic.topic_id))?.name),
+    }
 }

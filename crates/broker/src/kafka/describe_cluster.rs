@@ -6,12 +6,17 @@ use forebay_wire::kafka::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
 
+use super::auth::CLUSTER;
 use super::call::Call;
 use super::metadata::endpoint;
 
 const BROKERS: i8 = 1;
 
 pub(super) async fn answer(call: &Call, request: DescribeClusterRequest) -> DescribeClusterResponse {
+    if !call.permits(CLUSTER) {
+        let error_code = ErrorCode::ClusterAuthorizationFailed.code();
+        return DescribeClusterResponse { error_code, ..Default::default() };
+    }
     if call.version >= 1 && request.endpoint_type != BROKERS {
         return DescribeClusterResponse {
             error_code: ErrorCode::UnsupportedEndpointType.code(),

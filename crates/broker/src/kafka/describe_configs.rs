@@ -1,5 +1,7 @@
 //! DescribeConfigs 1-4: every setting of a topic or of a broker, with its value, where it comes from, its type and
-//! its documentation. A null list of names asks for all of them.
+//! its documentation. A null or empty list of names asks for all of them.
+
+use std::collections::HashSet;
 
 use forebay_meta::topic_config::{self, Described, Source};
 use forebay_wire::Text;
@@ -9,6 +11,7 @@ use forebay_wire::kafka::describe_configs::{
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
+use super::auth::CLUSTER;
 use super::call::Call;
 use super::codes::Failure;
 use crate::{Config, Kind, Setting, Source as ServerSource};
@@ -29,7 +32,12 @@ const TYPE_DOUBLE: i8 = 6;
 const TYPE_LIST: i8 = 7;
 
 pub(super) async fn answer(call: &Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| {
+    let mut seen = HashSet::new();
+    let resources = request.resources.iter();
+    // Each resource is described once, however often it is named.
+    let distinct =
+        resources.filter(|resource| seen.insert((resource.resource_type, resource.resource_name.clone())));
+    let results = distinct.map(|resource| {
         let outcome = match resource.resource_type {
             TOPIC => topic(call, resource, request.include_synonyms),
             BROKER => broker(call, resource, request.include_synonyms),
@@ -56,7 +64,8 @@ pub(super) async fn answer(call: &Call, request: DescribeConfigsRequest) -> Desc
 type Configs = Vec<DescribeConfigsResourceResult>;
 
 fn wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
-    resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| **key == *name))
+    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+    keys.is_empty() || keys.iter().any(|key| **key == *name)
 }
 
 fn topic(call: &Call, resource: &DescribeConfigsResource, synonyms: bool) -> Result<Configs, Failure> {
@@ -124,6 +133,9 @@ fn topic_type(kind: topic_config::Kind) -> i8 {
 
 fn broker(call: &Call, resource: &DescribeConfigsResource, synonyms: bool) -> Result<Configs, Failure> {
     let name = &*resource.resource_name;
+    if !call.permits(CLUSTER) {
+        return Err(ErrorCode::ClusterAuthorizationFailed.into());
+    }
     // The empty name asks for settings of all brokers together; there are none of those.
     if name.is_empty() {
         return Ok(Vec::new());

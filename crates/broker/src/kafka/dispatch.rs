@@ -48,7 +48,8 @@ pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes) ->
     let Some((api, right)) = header.api().and_then(|api| Some((api, auth::right_of(api)?))) else {
         return Started::Refused(format!("unknown or unsupported api key {}", header.request_api_key));
     };
-    let call = Call { node: node.clone(), session: session.clone(), api, version, right };
+    let began = tokio::time::Instant::now();
+    let call = Call { node: node.clone(), session: session.clone(), api, version, right, began };
     if !api.served().contains(&version) {
         if api == ApiKey::ApiVersions {
             let reply = encode(&header, 0, &api_versions::unsupported());

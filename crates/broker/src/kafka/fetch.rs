@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use forebay_base::{LeaderEpoch, Offset, Piece};
 use forebay_log::Slice;
 use forebay_meta::Topic;
@@ -20,7 +19,7 @@ use forebay_wire::kafka::fetch::{
     FetchableTopicResponse, PartitionData,
 };
 
-use super::budget::Share;
+use super::budget::charged;
 use super::call::Call;
 use super::codes::{code_for_fetch, of_log_error, of_refused, of_unavailable};
 use crate::partitions::Hosted;
@@ -56,6 +55,20 @@ struct Found {
     diverging: Option<(LeaderEpoch, Offset)>,
 }
 
+impl Found {
+    fn refused(error: ErrorCode) -> Self {
+        Self { error, view: None, slice: None, diverging: None }
+    }
+}
+
+/// What the whole request wants.
+struct Wanted {
+    bytes_max: u64,
+    bytes_min: u64,
+    committed: bool,
+    deadline: tokio::time::Instant,
+}
+
 pub(super) async fn answer(call: &Call, request: FetchRequest) -> FetchResponse {
     if request.session_id != 0 && request.session_epoch > 0 {
         let error_code = ErrorCode::FetchSessionIdNotFound.code();
@@ -67,8 +80,15 @@ pub(super) async fn answer(call: &Call, request: FetchRequest) -> FetchResponse 
     for topic in &request.topics {
         topics.push(resolve(call, topic).await);
     }
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(bound(request.max_wait_ms));
-    let found = wait_for(&topics, bytes_max, bound(request.min_bytes), committed, deadline).await;
+    // A client that waits longer than a connection may be idle could not be told from one that is gone.
+    let wait_ms = bound(request.max_wait_ms).min(call.node.config.connections_max_idle_ms);
+    let wanted = Wanted {
+        bytes_max,
+        bytes_min: bound(request.min_bytes),
+        committed,
+        deadline: tokio::time::Instant::now() + Duration::from_millis(wait_ms),
+    };
+    let found = wait_for(call, &topics, &wanted).await;
     assemble(call, topics, found, committed).await
 }
 
@@ -106,54 +126,56 @@ async fn target(
     if !call.permits(&topic.name) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
-    match call.node.led(topic, asked.partition).await {
+    match call.led(topic, asked.partition).await {
         Ok(Hosted::Open { partition, .. }) => Ok(partition),
         Ok(Hosted::Failed(_)) => Err(ErrorCode::KafkaStorageError),
         Err(unavailable) => Err(of_unavailable(&unavailable).code),
     }
 }
 
-/// Looks until enough is there, something is wrong, or time is up. The last look stands.
-async fn wait_for(
-    topics: &[AskedTopic<'_>],
-    bytes_max: u64,
-    bytes_min: u64,
-    committed: bool,
-    deadline: tokio::time::Instant,
-) -> Vec<Vec<Found>> {
+/// Looks until enough is there, something is wrong, time is up, or the node is stopping. The last look stands.
+async fn wait_for(call: &Call, topics: &[AskedTopic<'_>], wanted: &Wanted) -> Vec<Vec<Found>> {
+    let partitions =
+        || topics.iter().flat_map(|topic| &topic.partitions).filter_map(|asked| asked.target.as_ref().ok());
     let waiter = Waiter::new();
-    let mut guards = Vec::new();
+    let mut stopping = call.node.stopping.clone();
+    let mut guards = None;
     loop {
         let woken = waiter.woken();
-        let found = look(topics, bytes_max, committed);
+        let found = look(call, topics, wanted);
         let bytes: u64 =
             found.iter().flatten().filter_map(|found| found.slice.as_ref()).map(Slice::len).sum();
-        let failed =
+        let answerable =
             found.iter().flatten().any(|found| found.error != ErrorCode::None || found.diverging.is_some());
-        if bytes >= bytes_min || failed || tokio::time::Instant::now() >= deadline {
+        let over = tokio::time::Instant::now() >= wanted.deadline || *stopping.borrow();
+        if bytes >= wanted.bytes_min || answerable || over || partitions().next().is_none() {
             return found;
         }
-        if guards.is_empty() {
+        if guards.is_none() {
             // Registered before the next look, so that nothing published in between is missed.
-            let partitions = topics
-                .iter()
-                .flat_map(|topic| &topic.partitions)
-                .filter_map(|asked| asked.target.as_ref().ok());
-            guards = partitions.map(|partition| partition.watch(&waiter)).collect();
+            guards = Some(partitions().map(|partition| partition.watch(&waiter)).collect::<Vec<_>>());
             continue;
         }
-        // A timeout is not an error: the next look answers with what there is.
-        let _ = tokio::time::timeout_at(deadline, woken).await;
+        // Whatever ends the wait, the next look tells what there is.
+        tokio::select! {
+            biased;
+            () = woken => {}
+            _ = stopping.changed() => {}
+            () = tokio::time::sleep_until(wanted.deadline) => {}
+        }
     }
 }
 
-fn look(topics: &[AskedTopic<'_>], bytes_max: u64, committed: bool) -> Vec<Vec<Found>> {
-    let mut left = bytes_max;
+fn look(call: &Call, topics: &[AskedTopic<'_>], wanted: &Wanted) -> Vec<Vec<Found>> {
+    let mut left = wanted.bytes_max;
     let mut first = true;
     let mut look_at = |asked: &Asked| {
         let found = match &asked.target {
-            Ok(partition) => look_one(asked, partition.view(), left, first, committed),
-            Err(error) => Found { error: *error, view: None, slice: None, diverging: None },
+            Ok(partition) if call.node.partitions.get(partition.id()).is_none() => {
+                Found::refused(ErrorCode::UnknownTopicOrPartition)
+            }
+            Ok(partition) => look_one(asked, partition.view(), left, first, wanted.committed),
+            Err(error) => Found::refused(*error),
         };
         if let Some(slice) = &found.slice {
             left = left.saturating_sub(slice.len());
@@ -214,11 +236,13 @@ async fn assemble(
     committed: bool,
 ) -> FetchResponse {
     let mut response = FetchResponse::default();
+    let mut first = true;
     for (topic, found) in topics.into_iter().zip(found) {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         let mut bytes = 0;
         for (asked, found) in topic.partitions.iter().zip(found) {
-            let data = partition_data(call, asked, found, committed).await;
+            let data = partition_data(call, asked, found, committed, first).await;
+            first &= data.records.as_ref().is_none_or(Payload::is_empty);
             bytes += data.records.as_ref().map_or(0, Payload::len);
             partitions.push(data);
         }
@@ -234,11 +258,17 @@ async fn assemble(
     response
 }
 
-async fn partition_data(call: &Call, asked: &Asked, found: Found, committed: bool) -> PartitionData {
+async fn partition_data(
+    call: &Call,
+    asked: &Asked,
+    found: Found,
+    committed: bool,
+    first: bool,
+) -> PartitionData {
     let (mut error, mut records) = (found.error, None);
     if let Some(slice) = found.slice {
-        match payload(&call.node, slice).await {
-            Ok(piece) => records = Some(Payload::from(piece)),
+        match payload(&call.node, slice, first).await {
+            Ok(piece) => records = piece.map(Payload::from),
             Err(code) => error = code,
         }
     }
@@ -268,26 +298,15 @@ async fn partition_data(call: &Call, asked: &Asked, found: Found, committed: boo
     data
 }
 
-/// Cached bytes go out as they lie in the file; cold ones are read and checked off the reactor.
-async fn payload(node: &Arc<Shared>, slice: Slice) -> Result<Piece, ErrorCode> {
+/// Cached bytes go out as they lie in the file; cold ones are read and checked off the reactor, into memory for which
+/// there must be room. What has none is left for the client's next request, unless it is the first.
+async fn payload(node: &Arc<Shared>, slice: Slice, first: bool) -> Result<Option<Piece>, ErrorCode> {
     if slice.is_cached() {
-        return Ok(slice.piece());
+        return Ok(Some(slice.piece()));
     }
     let bytes = usize::try_from(slice.len()).unwrap_or(usize::MAX);
-    let share = node.budget.clone().admit(bytes).await;
+    let Some(share) = node.budget.answer(bytes, first).await else { return Ok(None) };
     let read = node.cold.run(move || slice.read_checked()).await.ok_or(ErrorCode::KafkaStorageError)?;
     let bytes = read.map_err(|error| of_log_error(&error))?;
-    Ok(Piece::Bytes(Bytes::from_owner(Charged { bytes, _share: share })))
-}
-
-/// Bytes in memory that hold their share of the budget until they are sent.
-struct Charged {
-    bytes: Bytes,
-    _share: Option<Share>,
-}
-
-impl AsRef<[u8]> for Charged {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
+    Ok(Some(Piece::Bytes(charged(bytes, Some(share)))))
 }

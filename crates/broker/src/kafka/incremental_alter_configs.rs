@@ -1,7 +1,7 @@
 //! IncrementalAlterConfigs 0-1: SET, DELETE, APPEND and SUBTRACT on topics. A broker's own settings are read from its
 //! configuration when it starts.
 
-use forebay_meta::{Command, ConfigChange, ConfigEdit, ConfigOp, Reply};
+use forebay_meta::{Command, ConfigChange, ConfigEdit, ConfigOp, Refusal, Reply};
 use forebay_wire::Text;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::incremental_alter_configs::{
@@ -10,24 +10,22 @@ use forebay_wire::kafka::incremental_alter_configs::{
 };
 
 use super::call::Call;
-use super::codes::{Failure, of_propose_error, of_refusal};
+use super::codes::{Failure, failure_of, of_propose_error, outcomes};
 use super::describe_configs::TOPIC;
 
 pub(super) async fn answer(
     call: &Call,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
-    let changes: Vec<_> = request.resources.iter().map(|resource| change(call, resource)).collect();
-    let topics: Vec<_> = changes.iter().filter_map(|change| change.as_ref().ok().cloned()).collect();
-    let outcome = propose(call, topics, request.validate_only).await;
-    // Answers come in the order of the changes that were proposed, so they are taken one by one.
-    let mut answers = outcome.map(Vec::into_iter);
-    let responses = request.resources.iter().zip(changes).map(|(resource, change)| {
-        let failure = match (change, &mut answers) {
-            (Err(failure), _) => failure,
-            (Ok(_), Err(failure)) => failure.clone(),
-            (Ok(_), Ok(answers)) => answers.next().unwrap_or_else(|| ErrorCode::UnknownServerError.into()),
-        };
+    let (mut topics, mut refused) = (Vec::new(), Vec::new());
+    for resource in &request.resources {
+        let change = change(call, resource);
+        refused.push(change.as_ref().err().cloned());
+        topics.extend(change.ok());
+    }
+    let decided = propose(call, topics, request.validate_only).await;
+    let responses = request.resources.iter().zip(outcomes(refused, decided)).map(|(resource, outcome)| {
+        let failure = failure_of(outcome);
         AlterConfigsResourceResponse {
             error_code: failure.code.code(),
             error_message: failure.message.map(Text::from),
@@ -38,19 +36,14 @@ pub(super) async fn answer(
     IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() }
 }
 
-async fn propose(
-    call: &Call,
-    topics: Vec<ConfigChange>,
-    validate_only: bool,
-) -> Result<Vec<Failure>, Failure> {
+type Decided = Vec<Result<(), Refusal>>;
+
+async fn propose(call: &Call, topics: Vec<ConfigChange>, validate_only: bool) -> Result<Decided, Failure> {
     if topics.is_empty() {
         return Ok(Vec::new());
     }
     match call.node.controller.propose(Command::AlterConfigs { topics, validate_only }).await {
-        Ok(Reply::AlterConfigs(results)) => Ok(results
-            .iter()
-            .map(|result| result.as_ref().err().map_or(ErrorCode::None.into(), of_refusal))
-            .collect()),
+        Ok(Reply::AlterConfigs(results)) => Ok(results),
         Ok(_) => Err(ErrorCode::UnknownServerError.into()),
         Err(error) => Err(of_propose_error(&error)),
     }
@@ -63,8 +56,8 @@ fn change(call: &Call, resource: &AlterConfigsResource) -> Result<ConfigChange, 
             "only topics can be altered; a broker's settings are read from its configuration when it starts",
         ));
     }
-    if !call.permits(&resource.resource_name) {
-        return Err(ErrorCode::TopicAuthorizationFailed.into());
+    if let Some(denied) = call.denied(&resource.resource_name) {
+        return Err(denied);
     }
     let edits = resource.configs.iter().map(|config| {
         let op = match config.config_operation {

@@ -6,6 +6,7 @@ use forebay_meta::Command;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 
+use super::auth::CLUSTER;
 use super::call::Call;
 use super::codes::of_propose_error;
 
@@ -16,6 +17,9 @@ pub(super) async fn answer(call: &Call, request: InitProducerIdRequest) -> InitP
         producer_epoch: -1,
         ..Default::default()
     };
+    if !call.permits(CLUSTER) {
+        return refused(ErrorCode::ClusterAuthorizationFailed);
+    }
     match request.transactional_id.as_deref() {
         Some("") => return refused(ErrorCode::InvalidRequest),
         Some(_) => return refused(ErrorCode::UnsupportedVersion),

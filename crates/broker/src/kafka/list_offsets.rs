@@ -58,7 +58,7 @@ async fn look_up(
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let topic = call.node.topic_by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let led = call.node.led(&topic, asked.partition_index).await;
+    let led = call.led(&topic, asked.partition_index).await;
     let Hosted::Open { partition, .. } = led.map_err(|unavailable| of_unavailable(&unavailable).code)? else {
         return Err(ErrorCode::KafkaStorageError);
     };
@@ -86,10 +86,11 @@ async fn search(
     view: &Arc<View>,
     search: impl FnOnce(&View) -> Found + Send + 'static,
 ) -> Result<(i64, i64), ErrorCode> {
-    let view = view.clone();
+    let (view, start) = (view.clone(), view.start);
     let found = call.node.cold.run(move || search(&view)).await.ok_or(ErrorCode::RequestTimedOut)?;
     let found = found.map_err(|error| of_log_error(&error))?;
-    Ok(found.map_or(NOT_FOUND, |(offset, timestamp)| (offset.0, timestamp)))
+    // The batch found may begin before the log start, where records were deleted from it.
+    Ok(found.map_or(NOT_FOUND, |(offset, timestamp)| (offset.max(start).0, timestamp)))
 }
 
 /// The leader epoch in which the record at `offset` was written; of the end of the log, the epoch of the last one.

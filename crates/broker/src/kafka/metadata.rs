@@ -1,6 +1,7 @@
 //! Metadata 0-12. Null (version 0: empty) topics means all. A topic that is missing and may be made is made before
 //! the answer, which then names its leader at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use forebay_base::{NodeId, TopicId};
@@ -24,7 +25,10 @@ pub(super) async fn answer(call: &Call, request: MetadataRequest) -> MetadataRes
         let image = call.node.image();
         image.topics.values().filter(|topic| call.permits(&topic.name)).map(describe).collect()
     } else {
-        let asked = request.topics.unwrap_or_default();
+        let mut seen = HashSet::new();
+        let mut asked = request.topics.unwrap_or_default();
+        // Each topic is described once, however often it is named: an answer must not outgrow its request by far.
+        asked.retain(|topic| seen.insert((topic.topic_id, topic.name.clone())));
         let missing = missing(call, &asked, request.allow_auto_topic_creation);
         let failures = create_with_defaults(call, missing).await;
         asked.iter().map(|topic| one(call, topic, &failures)).collect()

@@ -42,7 +42,7 @@ async fn look_up(call: &Call, name: &str, asked: &OffsetForLeaderPartition) -> R
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let topic = call.node.topic_by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let led = call.node.led(&topic, asked.partition).await;
+    let led = call.led(&topic, asked.partition).await;
     let Hosted::Open { partition, .. } = led.map_err(|unavailable| of_unavailable(&unavailable).code)? else {
         return Err(ErrorCode::KafkaStorageError);
     };

@@ -35,7 +35,7 @@ pub(super) struct Submitted {
 }
 
 enum Pending {
-    Refused(Failure),
+    Refused { failure: Failure, topic: Option<Arc<Topic>> },
     Queued { answer: oneshot::Receiver<Result<Appended, Refused>>, topic: Arc<Topic> },
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
             let index = data.index;
             let pending = match queue(&call, acks, &topic_data.name, topic.as_ref(), data).await {
                 Ok(pending) => pending,
-                Err(failure) => Pending::Refused(failure),
+                Err(failure) => Pending::Refused { failure, topic: topic.clone() },
             };
             partitions.push((index, pending));
         }
@@ -76,8 +76,7 @@ async fn queue(
         _ => return Err(ErrorCode::InvalidRequiredAcks.into()),
     };
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let hosted =
-        call.node.led(topic, data.index).await.map_err(|unavailable| of_unavailable(&unavailable))?;
+    let hosted = call.led(topic, data.index).await.map_err(|unavailable| of_unavailable(&unavailable))?;
     let Hosted::Open { partition, settings } = hosted else {
         return Err(ErrorCode::KafkaStorageError.into());
     };
@@ -95,7 +94,7 @@ impl Submitted {
     /// Waits for every batch. `None`: no answer is due (`acks=0`). `Some(Err)`: the connection must be closed,
     /// which is the only way to tell a client that wants no answers.
     pub(super) async fn answer(self) -> Option<Result<ProduceResponse, ErrorCode>> {
-        let deadline = tokio::time::Instant::now() + self.patience;
+        let deadline = (self.acks == -1).then(|| tokio::time::Instant::now() + self.patience);
         let (mut response, mut first_error) = (ProduceResponse::default(), None);
         for (name, partitions) in self.topics {
             let mut answered = Vec::with_capacity(partitions.len());
@@ -106,7 +105,6 @@ impl Submitted {
                     ErrorCode::from_code(partition.error_code).filter(|code| *code != ErrorCode::None)
                 {
                     self.call.node.metrics.failed(self.call.api, error);
-                    self.call.node.metrics.produce_failed(&name);
                     first_error.get_or_insert(error);
                 }
                 answered.push(partition);
@@ -125,20 +123,30 @@ async fn finish(
     call: &Call,
     index: i32,
     pending: Pending,
-    deadline: tokio::time::Instant,
+    deadline: Option<tokio::time::Instant>,
     endpoints: &mut Vec<NodeEndpoint>,
 ) -> PartitionProduceResponse {
     let (failure, topic) = match pending {
-        Pending::Refused(failure) => (failure, None),
-        Pending::Queued { answer, topic } => match tokio::time::timeout_at(deadline, answer).await {
-            Ok(Ok(Ok(appended))) => return accepted(index, &appended),
-            Ok(Ok(Err(refused))) => (of_refused(&refused), Some(topic)),
-            // The writer went away with the batch queued: whether it was appended is unknown.
-            Ok(Err(_)) => (ErrorCode::RequestTimedOut.into(), Some(topic)),
-            Err(_) => (ErrorCode::RequestTimedOut.into(), Some(topic)),
+        Pending::Refused { failure, topic } => (failure, topic),
+        Pending::Queued { answer, topic } => match in_time(answer, deadline).await {
+            Some(Ok(appended)) => return accepted(index, &appended),
+            Some(Err(refused)) => (of_refused(&refused), Some(topic)),
+            // The time is over, or the writer went away with the batch queued: whether it was appended is unknown.
+            None => (ErrorCode::RequestTimedOut.into(), Some(topic)),
         },
     };
+    if let Some(topic) = &topic {
+        call.node.metrics.produce_failed(&topic.name);
+    }
     refused(call, index, failure, topic.as_deref(), endpoints)
+}
+
+/// The answer, if it comes before the deadline that the client set for its replicas (`acks=all`).
+async fn in_time<T>(answer: oneshot::Receiver<T>, deadline: Option<tokio::time::Instant>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, answer).await.ok()?.ok(),
+        None => answer.await.ok(),
+    }
 }
 
 fn accepted(index: i32, appended: &Appended) -> PartitionProduceResponse {

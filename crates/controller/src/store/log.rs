@@ -84,7 +84,7 @@ impl LogStore {
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             disk.sync_dir(parent).map_err(io_error("syncing", parent))?;
         }
-        let path = dir.join("raft.log");
+        let path = dir.join(super::LOG_FILE);
         let file = disk.open(&path, Open::CreateOrWrite).map_err(io_error("opening", &path))?;
         let state_file = StateFile::open(disk, dir)?;
         let state = match state_file.read()? {
