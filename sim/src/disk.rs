@@ -119,7 +119,8 @@ impl Shared {
         }
         let number = state.calls.len() as u64;
         state.calls.push(call);
-        self.trace.event(format_args!("disk {number} {call:?} {} {detail}", path.display()));
+        self.trace
+            .event(format_args!("disk {number} {call:?} {} {detail}", path.to_str().unwrap_or_default()));
         let begun = Begun { fault: state.plan.strike(call, path), cut: state.cut_at == Some(number) };
         Ok((state, begun))
     }

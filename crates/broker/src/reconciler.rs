@@ -44,8 +44,11 @@ pub(crate) struct Reconciler {
 
 struct Hosting {
     volume: Volume,
-    /// The last stop was clean. True only for partitions that were there then; later ones are new.
+    /// The last stop was clean.
     clean: bool,
+    /// Partitions that were there at the start and were not opened yet. Only their first opening may rely on the clean
+    /// stop; and while one is left after an unclean stop, the next one must not count as clean.
+    unopened: BTreeSet<PartitionId>,
 }
 
 /// A partition being opened.
@@ -82,9 +85,10 @@ impl Reconciler {
                 config.writer_threads,
                 config.sync_threads,
             );
-            volumes.insert(directory.id, Hosting { volume, clean: directory.take_clean()? });
-            let found = directory.data.partitions()?.into_iter();
-            have.extend(found.map(|id| (id, Have { directory: directory.id, running: None })));
+            let found = directory.data.partitions()?;
+            have.extend(found.iter().map(|id| (*id, Have { directory: directory.id, running: None })));
+            let unopened = found.into_iter().collect();
+            volumes.insert(directory.id, Hosting { volume, clean: directory.take_clean()?, unopened });
         }
         Ok(Self {
             me: config.node_id,
@@ -167,6 +171,7 @@ impl Reconciler {
         for hosting in self.volumes.into_values() {
             sound &= hosting.volume.close().await;
             sound &= hosting.volume.stop(true);
+            sound &= hosting.clean || hosting.unopened.is_empty();
         }
         sound
     }
@@ -180,7 +185,7 @@ impl Reconciler {
     ) -> Option<Opening> {
         let hosting = self.volumes.get(&directory)?;
         let settings = Arc::new(TopicSettings::from_configs(&configs, &self.defaults));
-        let clean = hosting.clean && self.have.contains_key(&id);
+        let clean = hosting.clean && hosting.unopened.contains(&id);
         let epoch = leads.unwrap_or(LeaderEpoch(-1));
         let answer = hosting.volume.open(id, self.partition_config(&settings), epoch, clean);
         Some(Opening { id, directory, leads, configs, settings, answer })
@@ -196,6 +201,7 @@ impl Reconciler {
                 Ok(Ok(partition)) => {
                     let running = Some(Leading { epoch: one.leads, configs: one.configs });
                     self.have.insert(one.id, Have { directory: one.directory, running });
+                    self.settled(one.id);
                     ready.push((one.id, Hosted::Open { partition, settings: one.settings }));
                 }
                 Ok(Err(error)) => {
@@ -213,6 +219,13 @@ impl Reconciler {
             }
         }
         self.map.publish(|hosted| hosted.extend(ready));
+    }
+
+    /// What was found of a partition at the start is open or gone.
+    fn settled(&mut self, id: PartitionId) {
+        for hosting in self.volumes.values_mut() {
+            hosting.unopened.remove(&id);
+        }
     }
 
     fn lead(&mut self, id: PartitionId, epoch: Option<LeaderEpoch>) {
@@ -258,6 +271,7 @@ impl Reconciler {
         match outcome {
             Some(Ok(())) => {
                 self.have.remove(&id);
+                self.settled(id);
                 return;
             }
             Some(Err(error)) => {

@@ -72,7 +72,8 @@ impl Region for SimFile {
 
 impl File for SimFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
         let detail = format_args!("{at}+{} crc {:08x}", bytes.len(), crc32c(&bytes));
         self.disk.call(Call::Write, &self.path, detail, |state, begun| {
             self.may_write()?;

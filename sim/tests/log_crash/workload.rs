@@ -59,7 +59,7 @@ pub(crate) const EVERYTHING: &[Step] = {
     &[
         Append(1), Append(2), Sync, Append(3), Roll, Append(2), Sync, Truncate(1), Append(2), Sync, Checkpoint,
         Append(4), Sync, Roll, Append(1), AdvanceStart(5), Append(2), FullAppend, Append(1), Sync, Truncate(5),
-        Append(2), Restart, Append(3), Sync, Roll, Append(5), Roll, RetainBytes(3_000), Append(1), Sync, Roll,
+        Append(2), Restart, Append(3), Sync, Roll, Append(5), Roll, RetainBytes(500), Append(1), Sync, Roll,
         Append(2), AdvanceStart(1), Truncate(1), Sync, Append(1), RetainAge, Append(2), Sync, Checkpoint, Restart,
         Append(2), Sync, AdvanceStart(0), Append(1), FailSync(Failing::Sync), Append(2), Sync,
         FailSync(Failing::AdvanceStart), Append(1), Sync, Append(1),
