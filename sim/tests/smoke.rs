@@ -102,11 +102,7 @@ async fn life(world: World, survivors: u64) -> Arc<Trace> {
 }
 
 fn trace_of(seed: u64) -> Arc<Trace> {
-    run(seed, |mut world| {
-        let trace = Arc::new(Trace::with_text());
-        world = World::with_trace(seed, trace);
-        life(world, seed)
-    })
+    run(seed, |_| life(World::with_trace(seed, Arc::new(Trace::with_text())), seed))
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! What a node does at its edges: its directories in another order, clients that ask for nothing or wait for ever.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_broker::{Config, Env, ListenerConfig, Node, NodeError};
+use forebay_client::{Client, ClientConfig, FetchOptions, NewTopic, Producer, ProducerConfig};
+use forebay_records::BatchBuilder;
+use forebay_sim::{World, run};
+use forebay_wire::kafka::fetch::FetchRequest;
+use forebay_wire::kafka::metadata::{MetadataRequest, MetadataRequestTopic};
+
+const ADDRESS: &str = "127.0.0.1:9092";
+
+fn config(dirs: &[&str]) -> Config {
+    Config {
+        log_dirs: dirs.iter().map(PathBuf::from).collect(),
+        listeners: vec![ListenerConfig::plaintext("127.0.0.1", 9092)],
+        http_listen: None,
+        metadata_log_preallocated_bytes: 1 << 20,
+        metadata_snapshot_preallocated_bytes: 1 << 20,
+        ..Config::default()
+    }
+}
+
+async fn start(world: &World, config: Config) -> Result<Node, NodeError> {
+    let env = Env {
+        disk: Arc::new(world.disk.clone()),
+        net: Arc::new(world.net.clone()),
+        clock: world.clock.clone(),
+        rng: world.rng.clone(),
+        workers: world.workers.clone(),
+        control: tokio::runtime::Handle::current(),
+    };
+    Node::start(config, env).await
+}
+
+async fn client(world: &World) -> Client {
+    Client::connect(Arc::new(world.net.clone()), &[ADDRESS.to_owned()], ClientConfig::default()).await.unwrap()
+}
+
+async fn produce(client: &Client, topic: &str, partition: i32) {
+    let producer = Producer::open(client, topic, partition, ProducerConfig::default()).await.unwrap();
+    let batch = BatchBuilder::new().record(1, None, Some(b"water"));
+    producer.send(batch).await.unwrap().wait().await.unwrap();
+}
+
+async fn ends(client: &Client, topic: &str, partitions: i32) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for partition in 0..partitions {
+        counts.push(client.fetch(topic, partition, 0, &FetchOptions::default()).await.unwrap().records.len());
+    }
+    counts
+}
+
+async fn stop(node: Node) {
+    node.stop(Duration::from_secs(30)).await.unwrap();
+}
+
+#[test]
+fn directories_in_another_order_lose_nothing() {
+    run(11, |world| async move {
+        let node = start(&world, config(&["/a", "/b"])).await.unwrap();
+        let reader = client(&world).await;
+        let topic = NewTopic { partitions: Some(4), ..NewTopic::named("spread") };
+        reader.create_topic(&topic, false).await.unwrap();
+        for partition in 0..4 {
+            produce(&reader, "spread", partition).await;
+        }
+        drop(reader);
+        stop(node).await;
+
+        for order in [&["/b", "/a"][..], &["/new", "/b", "/a"], &["/a", "/b", "/new"]] {
+            let node = start(&world, config(order)).await.unwrap();
+            assert_eq!(ends(&client(&world).await, "spread", 4).await, [1; 4], "{order:?}");
+            stop(node).await;
+        }
+        // Without the directory that holds the metadata every partition would count as deleted.
+        let refused = start(&world, config(&["/b"])).await.expect_err("partitions and no metadata");
+        assert!(refused.to_string().contains("no data directory holds the metadata log"), "{refused}");
+        let node = start(&world, config(&["/a", "/b"])).await.unwrap();
+        assert_eq!(ends(&client(&world).await, "spread", 4).await, [1; 4]);
+        stop(node).await;
+    });
+}
+
+#[test]
+fn a_fetch_of_nothing_is_answered_at_once() {
+    run(12, |world| async move {
+        let node = start(&world, config(&["/data"])).await.unwrap();
+        let asker = client(&world).await;
+        let request = FetchRequest { max_wait_ms: 600_000, min_bytes: 1, ..FetchRequest::default() };
+        let answer = tokio::time::timeout(Duration::from_secs(5), asker.call_any(&request)).await;
+        assert!(answer.expect("no waiting for nothing").unwrap().responses.is_empty());
+        drop(asker);
+        stop(node).await;
+    });
+}
+
+#[test]
+fn a_consumer_that_waits_does_not_spoil_a_clean_stop() {
+    run(13, |world| async move {
+        let node = start(&world, config(&["/data"])).await.unwrap();
+        let waiting = client(&world).await;
+        waiting.create_topic(&NewTopic::named("idle"), false).await.unwrap();
+        let options = FetchOptions { max_wait: Duration::from_secs(590), ..FetchOptions::default() };
+        let poll = tokio::spawn(async move { waiting.fetch("idle", 0, 0, &options).await.map(|_| ()) });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stop(node).await;
+        poll.abort();
+    });
+}
+
+#[test]
+fn a_topic_named_often_is_described_once() {
+    run(14, |world| async move {
+        let node = start(&world, config(&["/data"])).await.unwrap();
+        let asker = client(&world).await;
+        asker.create_topic(&NewTopic::named("once"), false).await.unwrap();
+        let named = MetadataRequestTopic { name: Some("once".into()), ..MetadataRequestTopic::default() };
+        let request = MetadataRequest { topics: Some(vec![named; 1000]), ..MetadataRequest::default() };
+        assert_eq!(asker.call_any(&request).await.unwrap().topics.len(), 1);
+        drop(asker);
+        stop(node).await;
+    });
+}
