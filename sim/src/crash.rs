@@ -144,9 +144,11 @@ impl<P: Program> Search<P> {
             self.cut_again(&self.restart(disk, survivors), oracle.clone(), seed)?;
         }
         match survivors {
-            Survivors::Everything | Survivors::Random(_) => self.lasts(&after, recovered),
-            // As many outcomes for the same time: what follows is much the same as after those two.
-            Survivors::Nothing | Survivors::AllBut(_) | Survivors::Only(_) => Ok(()),
+            Survivors::Everything | Survivors::AllBut(_) | Survivors::Random(_) => {
+                self.lasts(&after, recovered)
+            }
+            // As many outcomes for the same time: what follows is much the same as after those.
+            Survivors::Nothing | Survivors::Only(_) => Ok(()),
         }
     }
 

@@ -37,7 +37,9 @@ async fn start(world: &World, config: Config) -> Result<Node, NodeError> {
 }
 
 async fn client(world: &World) -> Client {
-    Client::connect(Arc::new(world.net.clone()), &[ADDRESS.to_owned()], ClientConfig::default()).await.unwrap()
+    Client::connect(Arc::new(world.net.clone()), &[ADDRESS.to_owned()], ClientConfig::default())
+        .await
+        .unwrap()
 }
 
 async fn produce(client: &Client, topic: &str, partition: i32) {

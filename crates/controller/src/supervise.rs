@@ -3,7 +3,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::error::{InitializeError, RaftError};
+use openraft::error::RaftError;
 use openraft::{BasicNode, Config, RaftMetrics, ServerState, SnapshotPolicy};
 use tokio::time::Instant;
 
@@ -72,11 +72,14 @@ impl Supervisor {
         let machine = Machine::open(snapshots.clone(), self.shared.publisher.clone())?;
         let raft_config = Arc::new(raft_config().validate()?);
         let raft = Raft::new(node, raft_config, NoPeers, RaftLog(log.clone()), machine).await?;
-        let initialized = raft.initialize(BTreeMap::from([(node, BasicNode::default())])).await;
+        let initialized = match raft.is_initialized().await {
+            Ok(true) => Ok(()),
+            Ok(false) => raft.initialize(BTreeMap::from([(node, BasicNode::default())])).await,
+            Err(fatal) => Err(RaftError::Fatal(fatal)),
+        };
         let running = Running { raft, log, snapshots };
         match initialized {
-            // Not allowed: already a member of a quorum, as on every start but the first.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {
+            Ok(()) => {
                 self.snapshot_asked = None;
                 self.shared.running.send_replace(Some(running));
                 Ok(())

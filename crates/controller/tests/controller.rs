@@ -139,8 +139,16 @@ async fn a_killed_raft_task_heals_under_load_and_no_answer_is_wrong() {
         .collect();
     let mut images = controller.image();
     let mut newest = 0;
-    for _ in 0..4 {
+    for round in 0..4 {
         tokio::time::sleep(Duration::from_millis(40)).await;
+        let alive = async {
+            while !(controller.status().raft_alive && controller.status().restarts >= round) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), alive)
+            .await
+            .expect("it is started again after every kill");
         controller.kill_raft();
         let index = images.borrow_and_update().index;
         assert!(index >= newest, "the published Image went back");

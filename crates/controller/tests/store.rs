@@ -263,3 +263,14 @@ fn of_two_snapshots_the_newest_sound_one_counts() {
     assert_eq!(store.last(), Some(id(1, 12)));
     assert_eq!(SnapshotStore::open(&RealDisk, dir.path(), 64).unwrap().read().unwrap().unwrap().1, "twelve");
 }
+
+#[test]
+fn a_slow_snapshot_does_not_replace_a_newer_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let meta = |index| SnapshotMeta { last: Some(id(1, index)), membership: "members".into() };
+    let mut store = SnapshotStore::open(&RealDisk, dir.path(), 64).unwrap();
+    store.save(&meta(200), b"installed").unwrap();
+    store.save(&meta(100), b"built from what was there before").unwrap();
+    let (newest, data) = SnapshotStore::open(&RealDisk, dir.path(), 64).unwrap().read().unwrap().unwrap();
+    assert_eq!((newest, data), (meta(200), "installed".into()));
+}

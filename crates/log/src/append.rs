@@ -11,7 +11,7 @@ use crate::error::{LogError, failed};
 use crate::index::IndexWriter;
 use crate::log::{Active, Log};
 use crate::names::Kind;
-use crate::sealed::create_dir;
+use crate::sealed::{CreateDirError, create_dir};
 use crate::segment::Segment;
 use crate::snapshots;
 use crate::state::{State, StateFile, StateWriteError};
@@ -35,12 +35,18 @@ impl Log {
     /// `next_bytes` 0, as on a tick, also if all its records are older than the retention age.
     pub fn wants_roll(&self, next_bytes: u64, now: WallTime) -> bool {
         let Some(active) = self.active.as_ref().filter(|active| active.len > 0) else { return false };
-        let full = active.len.saturating_add(next_bytes) > self.config.segment_bytes_max;
+        let full = !self.fits(next_bytes);
         let old = active.opened_at.is_some_and(|at| is_older(at.0, self.config.segment_age_max, now));
         let newest = active.index.index().max().timestamp;
         let expired = newest >= 0
             && self.config.retention_age.is_some_and(|age| next_bytes == 0 && is_older(newest, age, now));
         (full && next_bytes > 0) || old || expired
+    }
+
+    /// True if the active segment takes `next_bytes` more without growing beyond `segment_bytes_max`.
+    pub fn fits(&self, next_bytes: u64) -> bool {
+        let len = self.active.as_ref().map_or(0, |active| active.len);
+        len.saturating_add(next_bytes) <= self.config.segment_bytes_max
     }
 
     /// Appends `batches` in one write at the tracked end: all of them or, on an error, none. A short write is cut off
@@ -54,6 +60,8 @@ impl Log {
         if batches.is_empty() {
             return Ok(());
         }
+        // Before anything is tried: a write that was undone must be settled by the close, too.
+        self.changed = true;
         if self.active.is_none() {
             self.create()?;
         }
@@ -65,7 +73,6 @@ impl Log {
             self.or_poison(rollback)?;
             return Err(error);
         }
-        self.changed = true;
         if active.len == 0 {
             active.opened_at = Some(now);
         }
@@ -96,7 +103,13 @@ impl Log {
     /// Makes the directory, the state file and the first segment, in an order in which a power cut leaves either
     /// nothing that counts or everything: the state is synced before its name is, and both before the first write.
     fn create(&mut self) -> Result<(), LogError> {
-        create_dir(self.disk.as_ref(), &self.dir).map_err(failed("create", &self.dir))?;
+        match create_dir(self.disk.as_ref(), &self.dir) {
+            Ok(()) => {}
+            Err(CreateDirError::Create(error)) => return Err(failed("create", &self.dir)(error)),
+            Err(CreateDirError::Sync(error)) => {
+                return self.or_poison(Err(failed("make durable", &self.dir)(error)));
+            }
+        }
         let state = State { log_start: self.start, recovery_point: self.start };
         self.state = match StateFile::create(self.disk.as_ref(), &self.dir, state) {
             Ok(file) => Some(file),

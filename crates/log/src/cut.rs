@@ -64,8 +64,11 @@ impl Log {
         let mut start = self.start;
         for segment in self.sealed.iter().take_while(|segment| segment.next() <= upto) {
             let too_much = self.config.retention_bytes.is_some_and(|kept| left - segment.len() >= kept);
-            if !too_much && !self.is_expired(segment, now)? {
-                break;
+            match if too_much { Ok(true) } else { self.is_expired(segment, now) } {
+                Ok(true) => {}
+                // What was found to go, goes; the next call meets the error first.
+                Err(error) if start == self.start => return Err(error),
+                Ok(false) | Err(_) => break,
             }
             left -= segment.len();
             start = segment.next();
@@ -77,10 +80,11 @@ impl Log {
         Ok(Some(start))
     }
 
-    /// Judged by the largest timestamp, or, where records carry none, by when the segment was sealed.
+    /// Judged by the largest timestamp, or, where records carry none, by when the segment was sealed. Of a damaged
+    /// segment neither is known, so it is not deleted by age ([`LogError::Corrupt`]).
     fn is_expired(&self, segment: &Segment, now: WallTime) -> Result<bool, LogError> {
         let Some(age) = self.config.retention_age else { return Ok(false) };
-        let index = segment.index()?;
+        let index = segment.whole_index()?;
         let newest = index.max().timestamp;
         let newest = if newest >= 0 { newest } else { index.sealed_at };
         Ok(newest >= 0 && is_older(newest, age, now))

@@ -50,7 +50,7 @@ impl DataDir {
     /// Takes the directory for this process, whose id is `pid`; makes it, and its parents, if missing.
     /// [`DirError::InUse`] if another process has it.
     pub fn lock(disk: Arc<dyn Disk>, path: &Path, pid: u32) -> Result<Self, DirError> {
-        create_dirs(disk.as_ref(), path).map_err(DirError::io("create", path))?;
+        create_dirs(disk.as_ref(), path).map_err(|error| DirError::io("create", path)(error.into()))?;
         let lock_path = path.join("forebay.lock");
         let file = disk.open(&lock_path, Open::CreateOrWrite).map_err(DirError::io("open", &lock_path))?;
         drop(file);

@@ -127,7 +127,7 @@ impl Found {
             log.sealed.push(segment);
         }
         self.open_last(&mut log, *last, recovery_point)?;
-        if !self.clean {
+        if log.changed {
             let cleaned = snapshots::remove_above(log.disk.as_ref(), &log.dir, log.end());
             cleaned.map_err(failed("clean", &log.dir))?;
             // Names that a killed process made must last, and hints taken away must not come back.
@@ -171,7 +171,7 @@ impl Found {
             file.drop_cache().map_err(failed("drop the cache of", &path))?;
         }
         log.epochs = epochs_of_sealed(log)?;
-        let scan = scan_last(log, &segment, &file, len, Trust { recovery_point, check_crc: !self.clean })?;
+        let scan = scan_last(log, &segment, &file, len, recovery_point)?;
         if scan.len < len {
             tracing::warn!(path = %path.display(), from = scan.len, to = len, end = %scan.next, "torn tail cut off");
             file.truncate(scan.len).map_err(failed("truncate", &path))?;
@@ -220,21 +220,11 @@ fn epochs_of_sealed(log: &Log) -> Result<EpochCache, LogError> {
     for segment in unknown.into_iter().rev() {
         let rebuilt = segment.rebuild(&mut epochs)?;
         if let Some(error) = rebuilt.broken {
-            return Err(segment.corrupt(rebuilt.next, error.to_string()));
-        }
-        if rebuilt.next != segment.next() {
-            return Err(segment.corrupt(rebuilt.next, "it ends before its successor begins"));
+            return Err(error);
         }
         segment.to_hint(&rebuilt.index, -1, -1, &epochs).write(log.disk.as_ref(), &segment.hint_path());
     }
     Ok(epochs)
-}
-
-/// How much of the last segment is believed without a checksum.
-#[derive(Debug, Clone, Copy)]
-struct Trust {
-    recovery_point: Offset,
-    check_crc: bool,
 }
 
 /// What counts of the last segment.
@@ -244,13 +234,14 @@ struct Scan {
     len: u64,
 }
 
-/// Finds the end of the last segment, and adds its epochs to the log's.
+/// Finds the end of the last segment, and adds its epochs to the log's. Batches that reach above the recovery point
+/// are believed by their checksum alone, after a clean stop too: it leaves none there unless something went wrong.
 fn scan_last(
     log: &mut Log,
     segment: &Segment,
     file: &Arc<dyn File>,
     len: u64,
-    trust: Trust,
+    recovery_point: Offset,
 ) -> Result<Scan, LogError> {
     let mut walk = BatchWalk::new(file.clone(), 0, len, LONG_WALK_BYTES);
     let mut scan =
@@ -264,7 +255,7 @@ fn scan_last(
         if header.base_offset != scan.next {
             break BatchError::Inconsistent("its offset does not follow the one before");
         }
-        let check = trust.check_crc && header.last_offset() >= trust.recovery_point;
+        let check = header.last_offset() >= recovery_point;
         if check && !walk.check_crc(at, &header).map_err(failed("read", segment.path()))? {
             break BatchError::Crc;
         }
@@ -273,7 +264,7 @@ fn scan_last(
         scan.next = header.next_offset();
         scan.len = walk.position();
     };
-    if scan.next < trust.recovery_point.max(log.start) {
+    if scan.next < recovery_point.max(log.start) {
         return Err(segment.corrupt(scan.next, format!("batches that were durable cannot be read: {torn}")));
     }
     Ok(scan)

@@ -112,32 +112,63 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Why a directory is not there, durably.
+#[derive(Debug)]
+pub(crate) enum CreateDirError {
+    /// Nothing was made: it may be tried again.
+    Create(io::Error),
+    /// The sync of its name failed, and nothing is known of it (rule R32).
+    Sync(io::Error),
+}
+
+impl From<CreateDirError> for io::Error {
+    fn from(error: CreateDirError) -> Self {
+        match error {
+            CreateDirError::Create(error) | CreateDirError::Sync(error) => error,
+        }
+    }
+}
+
 /// Makes a directory and its missing ancestors, each one durable before the next is made in it. One that is there
 /// may have been made by a process that was killed before it was durable, so its name is synced in any case.
-pub(crate) fn create_dirs(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub(crate) fn create_dirs(disk: &dyn Disk, path: &Path) -> Result<(), CreateDirError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) if !path.as_os_str().is_empty() => Path::new("."),
         Some(_) | None => return Ok(()),
     };
-    if disk.exists(path)? {
+    if disk.exists(path).map_err(CreateDirError::Create)? {
         // Where we may not read the parent, we did not make the directory either.
         return match disk.sync_dir(parent) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            outcome => outcome,
+            outcome => outcome.map_err(CreateDirError::Sync),
         };
     }
     create_dirs(disk, parent)?;
-    disk.create_dir(path)?;
-    disk.sync_dir(parent)
+    disk.create_dir(path).map_err(CreateDirError::Create)?;
+    sync_made(disk, path, parent)
+}
+
+/// Syncs the name of a directory that was just made. If that fails the directory goes again, as far as it can: a later
+/// sync would succeed and prove nothing, one of a directory made anew does.
+fn sync_made(disk: &dyn Disk, path: &Path, parent: &Path) -> Result<(), CreateDirError> {
+    disk.sync_dir(parent).map_err(|error| {
+        if let Err(error) = disk.remove_dir(path) {
+            tracing::warn!(path = %path.display(), %error, "a directory that is not durable cannot be removed");
+        }
+        CreateDirError::Sync(error)
+    })
 }
 
 /// As [`create_dirs`], where the parent is known to be durable if it is there.
-pub(crate) fn create_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    match (disk.create_dir(path), path.parent()) {
-        (Err(error), _) if error.kind() == io::ErrorKind::NotFound => create_dirs(disk, path),
-        (Err(error), _) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        (Ok(()) | Err(_), Some(parent)) if !parent.as_os_str().is_empty() => disk.sync_dir(parent),
-        (Ok(()) | Err(_), _) => disk.sync_dir(Path::new(".")),
+pub(crate) fn create_dir(disk: &dyn Disk, path: &Path) -> Result<(), CreateDirError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match disk.create_dir(path) {
+        Ok(()) => sync_made(disk, path, parent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create_dirs(disk, path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.sync_dir(parent).map_err(CreateDirError::Sync)
+        }
+        Err(error) => Err(CreateDirError::Create(error)),
     }
 }

@@ -28,7 +28,20 @@ pub(crate) struct Segment {
     len: AtomicU64,
     next: AtomicI64,
     file: OnceLock<Arc<dyn File>>,
-    index: OnceLock<Arc<Index>>,
+    index: OnceLock<Known>,
+}
+
+/// The index of a segment, as far as the segment can be read.
+struct Known {
+    index: Arc<Index>,
+    /// Why it does not cover the whole segment, if it does not.
+    broken: Option<LogError>,
+}
+
+impl Known {
+    fn whole(index: Arc<Index>) -> Self {
+        Self { index, broken: None }
+    }
 }
 
 impl fmt::Debug for Segment {
@@ -41,9 +54,8 @@ impl fmt::Debug for Segment {
 #[derive(Debug)]
 pub(crate) struct Rebuilt {
     pub(crate) index: Arc<Index>,
-    pub(crate) next: Offset,
-    /// Why the walk stopped before the end of the file.
-    pub(crate) broken: Option<BatchError>,
+    /// Why the walk stopped before the end of the segment.
+    pub(crate) broken: Option<LogError>,
 }
 
 impl Segment {
@@ -56,7 +68,7 @@ impl Segment {
 
     /// The same segment with its file and index at hand.
     pub(crate) fn with(self, file: Arc<dyn File>, index: Arc<Index>) -> Self {
-        Self { file: file.into(), index: index.into(), ..self }
+        Self { file: file.into(), index: Known::whole(index).into(), ..self }
     }
 
     /// The same segment, holding nothing open: sealed.
@@ -122,16 +134,29 @@ impl Segment {
         }
     }
 
-    /// The index, from memory, from its hint, or rebuilt.
+    /// The index, from memory, from its hint, or rebuilt. Of a damaged segment it covers what lies before the damage.
     pub(crate) fn index(&self) -> Result<Arc<Index>, LogError> {
-        if let Some(index) = self.index.get() {
-            return Ok(index.clone());
+        Ok(self.known()?.index.clone())
+    }
+
+    /// As [`Segment::index`], for who asks about all batches: [`LogError::Corrupt`] if it does not cover them.
+    pub(crate) fn whole_index(&self) -> Result<Arc<Index>, LogError> {
+        let known = self.known()?;
+        known.broken.clone().map_or_else(|| Ok(known.index.clone()), Err)
+    }
+
+    fn known(&self) -> Result<&Known, LogError> {
+        if let Some(known) = self.index.get() {
+            return Ok(known);
         }
-        let index = match self.hint() {
-            Some(hint) => Arc::new(hint.to_index()),
-            None => self.rebuild(&mut EpochCache::default())?.index,
+        let known = match self.hint() {
+            Some(hint) => Known::whole(Arc::new(hint.to_index())),
+            None => {
+                let Rebuilt { index, broken } = self.rebuild(&mut EpochCache::default())?;
+                Known { index, broken }
+            }
         };
-        Ok(self.index.get_or_init(|| index).clone())
+        Ok(self.index.get_or_init(|| known))
     }
 
     /// Its index file, if that is sound and speaks of this very segment.
@@ -166,7 +191,13 @@ impl Segment {
                 Step::Broken(_, error) => break Some(error),
             }
         };
-        Ok(Rebuilt { index: writer.index().clone(), next, broken })
+        let broken = match broken {
+            Some(error) => Some(self.corrupt(next, error.to_string())),
+            None if next < self.next() => Some(self.corrupt(next, "it ends before its successor begins")),
+            None if next > self.next() => Some(self.corrupt(next, "it goes on where its successor begins")),
+            None => None,
+        };
+        Ok(Rebuilt { index: writer.index().clone(), broken })
     }
 
     pub(crate) fn corrupt(&self, offset: Offset, reason: impl Into<String>) -> LogError {
@@ -185,7 +216,15 @@ impl Segment {
     pub(crate) fn read(&self, from: Offset, upto: Offset, bytes_max: u64) -> Result<Option<Slice>, LogError> {
         let index = self.index()?;
         let mut batches = self.walk(index.at_or_below(from))?;
-        let Some((at, first)) = batches.seek(|header| header.last_offset() >= from)? else { return Ok(None) };
+        let Some((at, first)) = batches.seek(|header| header.last_offset() >= from)? else {
+            // An answer of nothing would have its reader ask for ever.
+            let short = from < upto && from < self.next();
+            return if short {
+                Err(self.corrupt(batches.next, "its last batches are missing"))
+            } else {
+                Ok(None)
+            };
+        };
         if first.next_offset() > upto {
             return Ok(None);
         }

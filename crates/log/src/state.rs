@@ -3,10 +3,12 @@
 //! ```text
 //! slot (512 bytes, one sector): 0 magic "FBST" | 4 version u16 | 6 reserved u16 | 8 sequence u64
 //!   16 log start i64 | 24 recovery point i64 | 32 zeros | 508 CRC-32C of bytes 0 to 507, u32
-//! file: slot 0, slot 1; the sound slot with the higher sequence counts; sequence n is written to slot n mod 2
+//! file (4,608 bytes): slot 0 at 0, slot 1 at 4096, zeros between
+//! the sound slot with the higher sequence counts; sequence n is written to slot n mod 2
 //! ```
-//! A write never touches the slot that counts, and is synced before the next one: a power cut leaves the old or the
-//! new state. It needs no free space, so a full disk cannot stop it.
+//! A write never touches the slot that counts, nor the page or the 4 KiB sector it lies in, and is synced before the
+//! next one: a power cut leaves the old or the new state. It needs no free space, so a full disk cannot stop it.
+//! The whole file was synced before anything relied on it, so one that is shorter is not believed.
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,9 @@ use crate::sealed::{Format, Unsound, read_file, write_all};
 
 const FORMAT: Format = Format { magic: *b"FBST", version: 1 };
 const SLOT_LEN: usize = 512;
+/// Where each slot begins: no page and no sector, of 4 KiB at most, holds both.
+const SLOTS: [usize; 2] = [0, 4_096];
+const FILE_LEN: usize = SLOTS[1] + SLOT_LEN;
 const CRC_LEN: usize = 4;
 
 /// The durable facts of a partition that its batches do not tell.
@@ -62,12 +67,12 @@ impl StateFile {
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, LogError> {
         let path = state_path(dir);
         let bytes =
-            read_file(disk, &path, 2 * SLOT_LEN as u64).map_err(failed("read", &path))?.unwrap_or_default();
+            read_file(disk, &path, FILE_LEN as u64).map_err(failed("read", &path))?.unwrap_or_default();
+        if bytes.len() < FILE_LEN {
+            return Ok(None);
+        }
         let mut newest: Option<(u64, State)> = None;
-        for at in [0, SLOT_LEN] {
-            if bytes.len() < at + SLOT_LEN {
-                break;
-            }
+        for at in SLOTS {
             match decode(bytes.slice(at..at + SLOT_LEN)) {
                 Ok(slot) if newest.is_none_or(|best| best.0 < slot.0) => newest = Some(slot),
                 Ok(_) | Err(Unsound::Damaged) => {}
@@ -83,7 +88,8 @@ impl StateFile {
     pub(crate) fn create(disk: &dyn Disk, dir: &Path, state: State) -> Result<Self, StateWriteError> {
         let path = state_path(dir);
         let mut both = encode(0, state).to_vec();
-        both.resize(2 * SLOT_LEN, 0);
+        // Zeros, not a hole: later writes must need no space.
+        both.resize(FILE_LEN, 0);
         let write = || {
             let file = disk.open(&path, Open::CreateOrWrite)?;
             write_all(file.as_ref(), 0, &both)?;
@@ -105,7 +111,7 @@ impl StateFile {
             return Ok(());
         }
         let sequence = self.sequence + 1;
-        let at = (sequence % 2) * SLOT_LEN as u64;
+        let at = SLOTS[usize::from(sequence % 2 == 1)] as u64;
         let write = || {
             let file = disk.open(&self.path, Open::Write)?;
             write_all(file.as_ref(), at, &encode(sequence, state))?;
@@ -150,6 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_is_torn_takes_one_slot_only() {
+        for (point, lost) in [(9, 4_096), (10, 0)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut file = StateFile::create(&RealDisk, dir.path(), state(0, 8)).unwrap();
+            (9..=point).for_each(|point| file.write(&RealDisk, state(0, point)).unwrap());
+            let raw = RealDisk.open(&state_path(dir.path()), Open::Write).unwrap();
+            assert_eq!(raw.len().unwrap(), 4_608);
+            // The device lost the whole block of the newest slot.
+            write_all(raw.as_ref(), lost, &[0xA5; 512]).unwrap();
+            let before = StateFile::read(&RealDisk, dir.path()).unwrap().unwrap();
+            assert_eq!(before.last(), state(0, point - 1));
+            raw.truncate(4_607).unwrap();
+            assert!(StateFile::read(&RealDisk, dir.path()).unwrap().is_none(), "cut short");
+        }
+    }
+
+    #[test]
     fn a_newer_version_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         StateFile::create(&RealDisk, dir.path(), state(0, 0)).unwrap();
@@ -158,7 +181,7 @@ mod tests {
         let crc = forebay_base::crc32c(&slot).to_be_bytes();
         slot.extend_from_slice(&crc);
         let raw = RealDisk.open(&state_path(dir.path()), Open::Write).unwrap();
-        write_all(raw.as_ref(), SLOT_LEN as u64, &slot).unwrap();
+        write_all(raw.as_ref(), SLOTS[1] as u64, &slot).unwrap();
         let refused = StateFile::read(&RealDisk, dir.path()).unwrap_err().to_string();
         assert!(refused.contains("format version 9"), "{refused}");
     }

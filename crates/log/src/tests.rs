@@ -136,6 +136,12 @@ fn read_all(segments: &Segments, from: i64) -> Vec<i64> {
     found
 }
 
+/// Cuts a segment file of two batches of the same length to the first of them.
+fn lose_second_batch(path: &Path) {
+    let file = RealDisk.open(path, Open::Write).unwrap();
+    file.truncate(file.len().unwrap() / 2).unwrap();
+}
+
 /// Turns one byte of a file over.
 fn damage(path: &Path, at: u64) {
     let file = RealDisk.open(path, Open::Write).unwrap();

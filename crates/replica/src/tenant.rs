@@ -56,6 +56,8 @@ pub(crate) struct Tenant {
 /// May a gathered write go to the active segment?
 enum Room {
     Ready,
+    /// Its age wants a new segment, which cannot be made; this one still has room.
+    Overdue,
     /// After the sync in flight, which the next roll must not race.
     Later,
     Refused(String),
@@ -162,6 +164,7 @@ impl Tenant {
         }
         match self.roll() {
             Ok(()) => Room::Ready,
+            Err(_) if self.core.failure().is_none() && self.log.fits(bytes) => Room::Overdue,
             Err(reason) => Room::Refused(reason),
         }
     }
@@ -182,13 +185,14 @@ impl Tenant {
         if batches.is_empty() {
             return;
         }
+        let overdue = matches!(room, Room::Overdue);
         if let Room::Refused(reason) = room {
             self.step(Event::WriteFailed { reason });
             return;
         }
         match self.log.append(&batches, self.site.clock.wall()) {
             Ok(()) => {
-                self.troubled = false;
+                self.troubled &= overdue;
                 self.step(Event::Written);
             }
             Err(error) => {
@@ -247,8 +251,12 @@ impl Tenant {
         if self.core.next_timeout().is_some_and(|due| due <= now) {
             self.step(Event::Timeout { at: wall });
         }
-        if self.log.wants_roll(0, wall) && !self.core.is_syncing() && self.roll().is_err() {
-            return;
+        if self.log.wants_roll(0, wall) && !self.core.is_syncing() {
+            // On a full disk the roll fails, and it is retention that makes room again.
+            let rolled = self.roll();
+            if rolled.is_err() && self.core.failure().is_some() {
+                return;
+            }
         }
         match self.log.retain(wall, self.core.positions().high_watermark) {
             Ok(Some(to)) => self.step(Event::StartMoved { to }),

@@ -46,7 +46,7 @@ pub(crate) struct Writer {
     touched: BTreeSet<Slot>,
     alarms: Alarms,
     stopping: bool,
-    /// True while every log that was closed was closed soundly.
+    /// True while every log was opened and closed soundly.
     sound: bool,
     /// Who wants to know when it is done.
     told: Vec<oneshot::Sender<bool>>,
@@ -181,6 +181,8 @@ impl Writer {
         }
         let opened = catch_unwind(AssertUnwindSafe(|| Tenant::open(&self.site, &opening)))
             .unwrap_or_else(|panic| Err(OpenError::Panicked(sentence(panic.as_ref()))));
+        // The next start must look at a log that was refused, so the clean mark must not be left.
+        self.sound &= opened.is_ok();
         let answer = opened.map(|tenant| {
             let partition = Arc::clone(tenant.partition());
             self.seats.insert(slot, Seat::Running(Box::new(tenant)));
@@ -231,7 +233,11 @@ impl Writer {
             self.ask(slot, reply, Tenant::begin_close);
             self.settle(slot);
         }
-        self.seats.retain(|_, seat| matches!(seat, Seat::Running(_)));
+    }
+
+    /// True if it shall stop and no partition runs any more; those that broke have nothing left to do.
+    fn is_done(&self) -> bool {
+        self.stopping && !self.seats.values().any(|seat| matches!(seat, Seat::Running(_)))
     }
 
     /// Sets the next alarm of a partition, in place of one that is set.
@@ -303,7 +309,8 @@ impl Worker for Writer {
             self.arm_checkpoint(slot);
         }
         let more = self.chores();
-        if self.stopping && self.seats.is_empty() {
+        if self.is_done() {
+            self.seats.clear();
             self.site.inbox.close();
             let _ = self.outcome.set(self.sound);
             for told in self.told.drain(..) {

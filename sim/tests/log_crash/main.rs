@@ -25,7 +25,7 @@ fn every_item_lost_alone_and_kept_alone() {
 
 #[test]
 fn drawn_programs_cut_here_and_there() {
-    for seed in 0..20 {
+    for seed in 0..10 {
         let steps = workload::drawn(seed, 40);
         let search = Search::new(LogProgram { steps: &steps, seed });
         let few =

@@ -1,4 +1,5 @@
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -140,6 +141,8 @@ pub(crate) enum MachineError {
     Members(#[from] serde_json::Error),
     #[error("a metadata snapshot ends too early")]
     Short(#[from] forebay_base::Short),
+    #[error("applying a metadata record panicked; this is a bug")]
+    Panicked,
 }
 
 impl Machine {
@@ -230,8 +233,10 @@ impl RaftStateMachine<Group> for Machine {
         let mut outcomes = Vec::new();
         for entry in entries {
             let id = entry.log_id;
-            let outcome =
-                self.apply_one(entry).map_err(|error| StorageIOError::apply(id, AnyError::new(&error)))?;
+            // A panic would end the task that applies, and nobody would notice: as an error, it is supervised.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.apply_one(entry)))
+                .unwrap_or(Err(MachineError::Panicked))
+                .map_err(|error| StorageIOError::apply(id, AnyError::new(&error)))?;
             outcomes.push(outcome);
         }
         self.publisher.put(self.number, &self.state.newest);
@@ -288,9 +293,17 @@ impl RaftSnapshotBuilder<Group> for Builder {
     /// log is kept instead until the next attempt.
     async fn build_snapshot(&mut self) -> Result<Snapshot<Group>, Failure> {
         let (meta, data) = self.state.encode().map_err(read_error)?;
-        let saved = self.snapshots.lock().save(&meta, &data);
-        let Err(error) = saved else {
+        let (saved, newest) = {
+            let mut snapshots = self.snapshots.lock();
+            (snapshots.save(&meta, &data), snapshots.last())
+        };
+        if saved.is_ok() && newest == meta.last {
             return Ok(raft_snapshot(self.state.applied, self.state.members.clone(), data));
+        }
+        let Err(error) = saved else {
+            // A newer one was installed meanwhile.
+            let installed = current(&self.snapshots).map_err(read_error)?;
+            return Ok(installed.unwrap_or_else(|| raft_snapshot(None, Members::default(), Vec::new())));
         };
         tracing::warn!(%error, bytes = data.len(), "metadata snapshot skipped; the metadata log is kept instead");
         let before = current(&self.snapshots).map_err(read_error)?;

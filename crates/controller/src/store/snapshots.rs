@@ -80,8 +80,14 @@ impl SnapshotStore {
 
     /// Writes a snapshot; durable and the newest when this returns `Ok`. After an error the one before is still the
     /// newest.
+    ///
+    /// One that stands for less than the newest is not written: a slow builder must not take away what an installed
+    /// snapshot brought, whose entries are purged already.
     pub fn save(&mut self, meta: &SnapshotMeta, data: &[u8]) -> Result<(), StoreError> {
         self.must_be_sound()?;
+        if meta.last < self.last() {
+            return Ok(());
+        }
         let sequence =
             self.newest.and_then(|newest| self.slots[newest].header).map_or(1, |header| header.sequence + 1);
         let target = self.newest.map_or(0, |newest| 1 - newest);

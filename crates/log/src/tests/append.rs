@@ -162,6 +162,42 @@ fn a_first_append_without_room_can_be_tried_again() {
 }
 
 #[test]
+fn a_directory_whose_sync_failed_is_not_believed() {
+    for parents_made in [true, false] {
+        let (place, disk) = (Place::new(), FaultDisk::new());
+        if parents_made {
+            RealDisk.create_dir(place.dir.parent().unwrap()).unwrap();
+        }
+        let mut log = open(&place, &disk);
+        disk.0.fail_sync_dir.store(1, Ordering::SeqCst);
+        for _ in 0..2 {
+            let refused = log.append(&[batch_at(0, 1, 1, 1)], NOW).unwrap_err();
+            assert!(matches!(refused, LogError::Poisoned { .. }), "{refused}");
+        }
+        assert!(!place.dir.exists());
+        let mut log = open(&place, &disk);
+        log.append(&[batch_at(0, 1, 1, 1)], NOW).unwrap();
+        let calls = disk.take_calls();
+        let last = |call: &str| calls.iter().rposition(|made| made == call).unwrap();
+        assert!(last("create_dir p") < last("sync_dir partitions"), "made anew, then synced: {calls:?}");
+    }
+}
+
+#[test]
+fn a_short_write_that_was_undone_is_synced_by_the_close() {
+    let (place, disk) = (Place::new(), FaultDisk::new());
+    place.three_segments().close(b"").unwrap();
+    let mut log = Log::open(Arc::new(disk.clone()), &place.dir, config(), true).unwrap();
+    disk.0.room.store(100, Ordering::SeqCst);
+    assert!(log.append(&[batch(&log, 5, 1, 1)], NOW).unwrap_err().is_full());
+    disk.0.room.store(u64::MAX, Ordering::SeqCst);
+    log.close(b"").unwrap();
+    let calls = disk.take_calls();
+    let place_of = |call: &str| calls.iter().position(|made| made == call);
+    assert!(place_of("sync 20.log") > place_of("truncate 20.log"), "{calls:?}");
+}
+
+#[test]
 fn segments_are_rolled_when_full_old_or_expired() {
     let place = Place::new();
     let mut log = place.open(true);

@@ -80,6 +80,29 @@ fn retention_by_time_goes_by_the_newest_record() {
 }
 
 #[test]
+fn a_damaged_segment_is_not_deleted_by_age() {
+    for damaged in [0, 10] {
+        let place = Place::new();
+        place.three_segments().close(b"").unwrap();
+        // Its newest record, of which nothing is known any more.
+        lose_second_batch(&place.path(Kind::Log, damaged));
+        let mut log = place.open(true);
+        log.configure(LogConfig { retention_age: Some(Duration::from_millis(1_000)), ..config() });
+        if damaged > 0 {
+            assert_eq!(
+                log.retain(WallTime(2_149), ALL).unwrap(),
+                Some(Offset(10)),
+                "what lies before it goes"
+            );
+        }
+        assert!(matches!(log.retain(WallTime(2_149), ALL), Err(LogError::Corrupt { .. })));
+        assert_eq!(log.start(), Offset(damaged));
+        log.configure(LogConfig { retention_bytes: Some(0), ..config() });
+        assert_eq!(log.retain(NOW, ALL).unwrap(), Some(Offset(20)), "size does not depend on it");
+    }
+}
+
+#[test]
 fn records_without_timestamps_age_from_when_their_segment_was_sealed() {
     let place = Place::new();
     let mut log = place.open(true);

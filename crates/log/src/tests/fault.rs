@@ -18,6 +18,8 @@ pub(super) struct Faults {
     pub(super) fail_sync: AtomicBool,
     pub(super) fail_truncate: AtomicBool,
     pub(super) fail_create: AtomicBool,
+    /// The next syncs of a directory fail; so many.
+    pub(super) fail_sync_dir: AtomicU64,
     /// The calls that matter for durability, in order.
     pub(super) calls: Mutex<Vec<String>>,
 }
@@ -32,6 +34,7 @@ impl FaultDisk {
             fail_sync: AtomicBool::new(false),
             fail_truncate: AtomicBool::new(false),
             fail_create: AtomicBool::new(false),
+            fail_sync_dir: AtomicU64::new(0),
             calls: Mutex::new(Vec::new()),
         }))
     }
@@ -95,6 +98,11 @@ impl Disk for FaultDisk {
         RealDisk.exists(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let left = self.0.fail_sync_dir.load(Ordering::SeqCst);
+        if left > 0 {
+            self.0.fail_sync_dir.store(left - 1, Ordering::SeqCst);
+            return Err(io::Error::other("the device failed"));
+        }
         self.note("sync_dir", path);
         RealDisk.sync_dir(path)
     }

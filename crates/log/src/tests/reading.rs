@@ -143,3 +143,17 @@ fn damage_to_a_header_is_told_from_the_end() {
     assert!(matches!(error, LogError::Corrupt { offset: Offset(5), .. }), "{error}");
     assert!(log.headers(Offset(0)).any(|header| header.is_err()));
 }
+
+#[test]
+fn batches_missing_from_the_end_of_a_segment_are_damage_and_not_the_end_of_the_log() {
+    let place = Place::new();
+    place.three_segments().close(b"").unwrap();
+    lose_second_batch(&place.path(Kind::Log, 0));
+    for clean in [true, false] {
+        let segments = place.open(clean).segments();
+        let missing = segments.read(Offset(5), ALL, 1).unwrap_err();
+        assert!(matches!(missing, LogError::Corrupt { offset: Offset(5), .. }), "{missing}");
+        assert_eq!(bases(&segments.read(Offset(0), ALL, 1).unwrap().unwrap()), [0]);
+        assert_eq!(bases(&segments.read(Offset(10), ALL, 1).unwrap().unwrap()), [10]);
+    }
+}

@@ -77,6 +77,18 @@ fn a_torn_tail_above_the_recovery_point_is_cut() {
 }
 
 #[test]
+fn a_bad_checksum_above_the_recovery_point_is_cut_after_a_clean_stop_too() {
+    let place = Place::new();
+    place.three_segments().close(b"at 30").unwrap();
+    let mut bad = raw(&batch_at(30, 5, 1, 1));
+    *bad.last_mut().unwrap() ^= 1;
+    append_raw(&place.path(Kind::Log, 20), &bad);
+    let log = place.open(true);
+    assert_eq!((log.end(), log.durable_end()), (Offset(30), Offset(30)));
+    assert_eq!(read_all(&log.segments(), 20), [20, 25]);
+}
+
+#[test]
 fn whole_batches_above_the_recovery_point_are_kept() {
     let place = Place::new();
     place.three_segments();

@@ -18,8 +18,12 @@ pub(super) struct Faults {
     pub(super) full: AtomicBool,
     /// Writes of this partition's files panic.
     pub(super) panic: Mutex<Option<String>>,
+    /// No new file is made.
+    pub(super) create: AtomicBool,
     /// Held: writes wait.
     pub(super) gate: Mutex<()>,
+    /// Held: syncs wait.
+    pub(super) sync_gate: Mutex<()>,
 }
 
 impl Faults {
@@ -41,6 +45,9 @@ impl FaultyDisk {
 
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+        if how == Open::Create && self.faults.create.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = RealDisk.open(path, how)?;
         if path.extension().is_none_or(|extension| extension != "log") {
             return Ok(file);
@@ -112,6 +119,7 @@ impl File for FaultyFile {
         self.file.truncate(len)
     }
     fn sync(&self) -> io::Result<()> {
+        drop(self.faults.sync_gate.lock());
         if self.faults.sync.load(Ordering::SeqCst) {
             return Err(io::Error::other("planted"));
         }

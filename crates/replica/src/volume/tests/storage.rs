@@ -1,5 +1,7 @@
 //! Partitions whose disk fails, and a writer that is held up.
 
+use std::task::{Context, Poll, Waker};
+
 use forebay_base::limits;
 
 use super::*;
@@ -88,4 +90,71 @@ fn a_full_queue_is_busy_at_once_and_drains() {
     }
     assert!(busy > 0 && stored >= limits::WRITER_QUEUE_MAX as i64);
     assert_eq!(appended(&partition, batch("after")), stored + 1);
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_forbids_the_clean_mark() {
+    let mut house = House::new();
+    appended(&house.open(0), batch("a"));
+    assert!(house.stop(true));
+    house.start();
+    let state = house.dir.path().join("partitions").join(id(0).to_string()).join("state");
+    std::fs::remove_file(state).unwrap();
+    let refused = house.volume().open(id(0), config(), LeaderEpoch(1), true).blocking_recv().unwrap();
+    assert!(refused.is_err());
+    assert!(!house.stop(true));
+}
+
+#[test]
+fn a_panic_while_stopping_does_not_keep_the_writer_alive() {
+    let house = House::new();
+    let partition = house.open_with(0, small_segments(), false);
+    let syncs = house.faults.sync_gate.lock().unwrap();
+    let first = partition.append(batch(&"x".repeat(400)), Acks::Leader);
+    first.blocking_recv().unwrap().unwrap();
+    // Wants a new segment, so it waits for the sync of the first, and is written when the stop is under way.
+    *house.faults.panic.lock().unwrap() = Some(id(0).to_string());
+    let second = partition.append(batch(&"y".repeat(400)), Acks::All);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut close = Box::pin(house.volume().close());
+    assert_eq!(close.as_mut().poll(&mut context), Poll::Pending);
+    drop(syncs);
+    eventually("stopped", || close.as_mut().poll(&mut context) == Poll::Ready(false));
+    assert!(matches!(second.blocking_recv().unwrap(), Err(Refused::Storage(_))));
+}
+
+#[test]
+fn retention_goes_on_when_no_new_segment_can_be_made() {
+    let house = House::new();
+    let mut config = small_segments();
+    let partition = house.open_with(0, config.clone(), false);
+    for n in 0..20 {
+        appended(&partition, batch(&n.to_string()));
+    }
+    Faults::set(&house.faults.create, true);
+    house.clock.wall.store(120_000, Ordering::SeqCst);
+    config.log.segment_age_max = Duration::from_secs(60);
+    config.log.retention_bytes = Some(0);
+    config.retention_check = Duration::from_millis(1);
+    partition.configure(config);
+    eventually("retention", || partition.view().start > Offset(0));
+    assert_eq!(partition.view().end, Offset(20));
+}
+
+#[test]
+fn a_segment_that_is_old_and_cannot_be_rolled_is_filled_up() {
+    let house = House::new();
+    let mut config = small_segments();
+    config.log.segment_age_max = Duration::from_secs(60);
+    let partition = house.open_with(0, config, false);
+    appended(&partition, batch("a"));
+    house.clock.wall.store(120_000, Ordering::SeqCst);
+    Faults::set(&house.faults.create, true);
+    assert_eq!(appended(&partition, batch("b")), 1);
+    assert_eq!(appended(&partition, batch("c")), 2);
+    let full = append(&partition, batch(&"x".repeat(400)));
+    assert!(matches!(full, Err(Refused::Storage(_))), "beyond its size it is not filled");
+    Faults::set(&house.faults.create, false);
+    assert_eq!(appended(&partition, batch(&"x".repeat(400))), 3);
+    assert!(partition.view().failed.is_none());
 }
