@@ -183,6 +183,11 @@ impl<P: Program> Search<P> {
     }
 }
 
+/// The seeds of drawn programs: `usual` many, or as many as `FOREBAY_SIM_SEEDS` says, for a longer search.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    0..std::env::var("FOREBAY_SIM_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
 /// The extremes, one item lost or kept alone, and `random` subsets drawn for this cut.
 pub fn extremes_and(random: u64) -> impl Fn(&SimDisk, u64) -> Vec<Survivors> {
     move |disk, cut| {

@@ -14,17 +14,11 @@ pub struct Trace {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     hash: u64,
     events: u64,
     text: Option<String>,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self { hash: 0, events: 0, text: None }
-    }
 }
 
 impl Trace {

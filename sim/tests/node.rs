@@ -1,4 +1,5 @@
 //! What a node does at its edges: its directories in another order, clients that ask for nothing or wait for ever.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

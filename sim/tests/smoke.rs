@@ -1,5 +1,6 @@
 //! Whole nodes in the simulated world, started by the same function as in the binary, with a client that talks to
 //! them through the simulated network.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 use std::sync::Arc;
 use std::time::Duration;

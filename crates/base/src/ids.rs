@@ -21,7 +21,8 @@ impl fmt::Display for Id128 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::with_capacity(22);
         for chunk in self.0.chunks(3) {
-            let word = chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
+            let word = chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte))
+                << (8 * (3 - chunk.len()));
             for position in 0..=chunk.len() {
                 let sextet = (word >> (18 - 6 * position)) & 63;
                 text.push(char::from(ALPHABET[sextet as usize]));
@@ -180,7 +181,9 @@ mod tests {
 
     #[test]
     fn ids_are_written_as_kafka_writes_them() {
-        let id = Id128([0x69, 0x91, 0x10, 0x0d, 0, 0x51, 0x4a, 0x30, 0x9d, 0x32, 0x69, 0xc4, 0xd4, 0xa6, 0xb0, 0xff]);
+        let id = Id128([
+            0x69, 0x91, 0x10, 0x0d, 0, 0x51, 0x4a, 0x30, 0x9d, 0x32, 0x69, 0xc4, 0xd4, 0xa6, 0xb0, 0xff,
+        ]);
         let text = id.to_string();
         assert_eq!(text, "aZEQDQBRSjCdMmnE1Kaw_w");
         assert_eq!(text.parse(), Ok(id));

@@ -16,8 +16,8 @@ mod worker;
 pub use codec::{Reader, Short, Writer};
 pub use crc::{Crc32c, crc32c};
 pub use ids::{
-    BrokerEpoch, ClusterId, DirectoryId, Id128, LeaderEpoch, NodeId, Offset, ParseIdError, PartitionId, ProducerId,
-    TopicId,
+    BrokerEpoch, ClusterId, DirectoryId, Id128, LeaderEpoch, NodeId, Offset, ParseIdError, PartitionId,
+    ProducerId, TopicId,
 };
 pub use piece::{Piece, Region, total_len};
 pub use rng::{Rng, SeededRng, fresh_id};

@@ -39,5 +39,10 @@ pub trait Workers: Send + Sync + fmt::Debug {
     fn doorbell(&self) -> Arc<dyn Doorbell>;
 
     /// Starts `worker`, woken by `doorbell` (made by this same value).
-    fn start(&self, name: &str, doorbell: Arc<dyn Doorbell>, worker: Box<dyn Worker>) -> Box<dyn WorkerHandle>;
+    fn start(
+        &self,
+        name: &str,
+        doorbell: Arc<dyn Doorbell>,
+        worker: Box<dyn Worker>,
+    ) -> Box<dyn WorkerHandle>;
 }

@@ -63,7 +63,7 @@ impl SyncPool {
         let (mut bells, mut handles) = (Vec::new(), Vec::new());
         for number in 0..helpers.max(1) {
             let bell = workers.doorbell();
-            let helper = Helper { queue: queue.clone(), number };
+            let helper = Syncer { queue: queue.clone(), number };
             handles.push(workers.start(&format!("{name}-sync-{number}"), bell.clone(), Box::new(helper)));
             bells.push(bell);
         }
@@ -100,12 +100,12 @@ impl SyncPool {
 }
 
 #[derive(Debug)]
-struct Helper {
+struct Syncer {
     queue: Arc<Queue>,
     number: usize,
 }
 
-impl Worker for Helper {
+impl Worker for Syncer {
     fn turn(&mut self) -> Turn {
         let mut state = self.queue.state();
         match state.jobs.pop_front() {

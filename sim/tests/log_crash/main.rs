@@ -1,12 +1,13 @@
 //! Power cuts and kills at every change of a log's data directory: what was acknowledged is there, nothing torn is
 //! visible, and no sync can be taken out without a test that notices.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod oracle;
 mod search;
 mod syncs;
 mod workload;
 
-use forebay_sim::crash::{Search, each_item, extremes_and};
+use forebay_sim::crash::{Search, each_item, extremes_and, seeds};
 use search::LogProgram;
 
 #[test]
@@ -25,7 +26,7 @@ fn every_item_lost_alone_and_kept_alone() {
 
 #[test]
 fn drawn_programs_cut_here_and_there() {
-    for seed in 0..10 {
+    for seed in seeds(10) {
         let steps = workload::drawn(seed, 40);
         let search = Search::new(LogProgram { steps: &steps, seed });
         let few =

@@ -1,11 +1,12 @@
 //! Power cuts and kills at every change of the metadata store: votes, entries and snapshots that were answered are
 //! there, what was truncated or purged does not come back, and no sync can be taken out without a test that notices.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod oracle;
 mod syncs;
 mod workload;
 
-use forebay_sim::crash::{Search, each_item, extremes_and};
+use forebay_sim::crash::{Search, each_item, extremes_and, seeds};
 use workload::{EVERYTHING, StoreProgram, drawn};
 
 #[test]
@@ -23,7 +24,7 @@ fn every_item_lost_alone_and_kept_alone() {
 
 #[test]
 fn drawn_programs_cut_here_and_there() {
-    for seed in 0..6 {
+    for seed in seeds(6) {
         let steps = drawn(seed, 40);
         let search = Search::new(StoreProgram { steps: &steps, seed });
         let few = |disk: &_, cut| if (cut ^ seed) % 8 == 0 { extremes_and(1)(disk, cut) } else { Vec::new() };

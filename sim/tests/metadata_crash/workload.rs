@@ -163,7 +163,7 @@ impl<'a> Raft<'a> {
     fn vote(&mut self) -> Verdict<()> {
         self.disk.phase("vote");
         self.oracle.term += 1;
-        let vote = Vote { term: self.oracle.term, node: 1, committed: self.rng.next_u64() % 2 == 0 };
+        let vote = Vote { term: self.oracle.term, node: 1, committed: self.rng.next_u64().is_multiple_of(2) };
         self.oracle.vote.trying(vote);
         self.log.save_vote(vote).map_err(text)?;
         self.oracle.vote.done();
