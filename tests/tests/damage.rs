@@ -94,6 +94,12 @@ fn a_damaged_batch_is_told_and_kept() {
     make_cold(&file);
     let (code, stored) = read(&server, DAMAGED);
     assert_eq!((code, stored.len()), (ErrorCode::CorruptMessage.code(), 0), "the damaged one");
+    let (code, stored) = read(&server, DAMAGED);
+    assert_eq!(
+        (code, stored.len()),
+        (ErrorCode::CorruptMessage.code(), 0),
+        "also when it is in memory by now"
+    );
     make_cold(&file);
     let (code, stored) = read(&server, DAMAGED + 1);
     assert_eq!((code, offsets(stored)), (0, (DAMAGED as i64 + 1..BATCHES as i64).collect()), "and after it");

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use forebay_base::{LeaderEpoch, Offset};
@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     next: AtomicI64,
     file: OnceLock<Arc<dyn File>>,
     index: OnceLock<Known>,
+    /// A checked read has found damage: from now on nothing of it is sent unchecked, in memory or not.
+    damaged: Arc<AtomicBool>,
 }
 
 /// The index of a segment, as far as the segment can be read.
@@ -63,11 +65,13 @@ impl Segment {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, base: Offset, interval_bytes: u64) -> Self {
         let path = Kind::Log.path(dir, base).into();
         let (len, next) = (AtomicU64::new(0), AtomicI64::new(base.0));
-        Self { disk, path, base, interval_bytes, len, next, file: OnceLock::new(), index: OnceLock::new() }
+        let (file, index, damaged) = (OnceLock::new(), OnceLock::new(), Arc::default());
+        Self { disk, path, base, interval_bytes, len, next, file, index, damaged }
     }
 
     /// The same segment with its file and index at hand.
     pub(crate) fn with(self, file: Arc<dyn File>, index: Arc<Index>) -> Self {
+        file.expect_random();
         Self { file: file.into(), index: Known::whole(index).into(), ..self }
     }
 
@@ -82,6 +86,7 @@ impl Segment {
             next: AtomicI64::new(0),
             file: OnceLock::new(),
             index: OnceLock::new(),
+            damaged: self.damaged.clone(),
         };
         copy.publish(self.len(), self.next());
         copy
@@ -126,7 +131,11 @@ impl Segment {
             return Ok(file.clone());
         }
         match self.disk.open(&self.path, Open::Read) {
-            Ok(file) => Ok(self.file.get_or_init(|| file).clone()),
+            Ok(file) => {
+                // Read-ahead would bring bytes into memory that nobody has checked.
+                file.expect_random();
+                Ok(self.file.get_or_init(|| file).clone())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(LogError::OutOfRange { start: self.next(), end: self.next() })
             }
@@ -215,7 +224,12 @@ impl Segment {
     /// [`crate::Segments::read`].
     pub(crate) fn read(&self, from: Offset, upto: Offset, bytes_max: u64) -> Result<Option<Slice>, LogError> {
         let index = self.index()?;
-        let mut batches = self.walk(index.at_or_below(from))?;
+        let entry = index.at_or_below(from);
+        let near = entry.map_or(0, |entry| entry.position);
+        let sound = !self.damaged.load(Ordering::Relaxed);
+        let cached =
+            sound && self.file()?.is_cached(near, bytes_max.clamp(1, self.len().saturating_sub(near).max(1)));
+        let mut batches = self.walk(entry)?;
         let Some((at, first)) = batches.seek(|header| header.last_offset() >= from)? else {
             // An answer of nothing would have its reader ask for ever.
             let short = from < upto && from < self.next();
@@ -243,11 +257,12 @@ impl Segment {
             }
             end = at + header.len as u64;
         }
-        Ok(Some(self.slice(first.base_offset, at, end - at)?))
+        Ok(Some(Slice { cached, ..self.slice(first.base_offset, at, end - at)? }))
     }
 
     pub(crate) fn slice(&self, base: Offset, at: u64, len: u64) -> Result<Slice, LogError> {
-        Ok(Slice { file: self.file()?, path: self.path.clone(), base, at, len })
+        let (file, path, damaged) = (self.file()?, self.path.clone(), self.damaged.clone());
+        Ok(Slice { file, path, base, at, len, cached: false, damaged })
     }
 }
 

@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use forebay_base::{Offset, Piece};
@@ -16,6 +17,8 @@ pub struct Slice {
     pub(crate) base: Offset,
     pub(crate) at: u64,
     pub(crate) len: u64,
+    pub(crate) cached: bool,
+    pub(crate) damaged: Arc<AtomicBool>,
 }
 
 impl Slice {
@@ -30,9 +33,10 @@ impl Slice {
         self.base
     }
 
-    /// True if its bytes can be had without waiting for the device.
+    /// True if its bytes could be had without waiting for the device before they were looked for. Looking reads
+    /// headers, and what that brought into memory was not checked: whoever looks again must remember the first answer.
     pub fn is_cached(&self) -> bool {
-        self.file.is_cached(self.at, self.len)
+        self.cached
     }
 
     /// The bytes as they lie in the file, to be sent without passing through memory. Not checked.
@@ -58,8 +62,12 @@ impl Slice {
                     sound += header.len;
                     offset = header.next_offset();
                 }
-                Err(_) if sound > 0 => break,
+                Err(_) if sound > 0 => {
+                    self.damaged.store(true, Ordering::Relaxed);
+                    break;
+                }
                 Err(error) => {
+                    self.damaged.store(true, Ordering::Relaxed);
                     return Err(LogError::Corrupt {
                         path: self.path.to_path_buf(),
                         offset,

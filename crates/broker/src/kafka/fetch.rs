@@ -6,6 +6,7 @@
 //! enough is visible or `max_wait_ms` is over. Fetch sessions (KIP-227) are declined by answering session id 0.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use forebay_base::{LeaderEpoch, Offset, Piece};
@@ -42,6 +43,8 @@ struct Asked {
     bytes_max: u64,
     target: Result<Arc<Partition>, ErrorCode>,
     epoch: i32,
+    /// A look found bytes that were not in memory. Looking brings some of them in, unchecked, so the first answer stays.
+    cold: AtomicBool,
     /// Epoch of the record before `from`, where the client tells it (version 12).
     last_epoch: i32,
 }
@@ -111,6 +114,7 @@ async fn resolve<'a>(call: &Call, asked: &'a FetchTopic) -> AskedTopic<'a> {
             target: target(call, topic.as_deref(), partition, missing).await,
             epoch: partition.current_leader_epoch,
             last_epoch: partition.last_fetched_epoch,
+            cold: AtomicBool::new(false),
         });
     }
     AskedTopic { request: asked, name: topic.map(|topic| topic.name.clone()), partitions }
@@ -198,6 +202,9 @@ fn look_one(asked: &Asked, view: Arc<View>, left: u64, first: bool, committed: b
             read(&view, asked.from, upto, bytes_max, first)
         }
     };
+    if matches!(&result, Ok(Some(slice)) if !slice.is_cached()) {
+        asked.cold.store(true, Ordering::Relaxed);
+    }
     let (error, slice) = result.map_or_else(|error| (error, None), |slice| (ErrorCode::None, slice));
     Found { error, view: Some(view), slice, diverging }
 }
@@ -267,7 +274,7 @@ async fn partition_data(
 ) -> PartitionData {
     let (mut error, mut records) = (found.error, None);
     if let Some(slice) = found.slice {
-        match payload(&call.node, slice, first).await {
+        match payload(&call.node, slice, asked.cold.load(Ordering::Relaxed), first).await {
             Ok(piece) => records = piece.map(Payload::from),
             Err(code) => error = code,
         }
@@ -300,8 +307,13 @@ async fn partition_data(
 
 /// Cached bytes go out as they lie in the file; cold ones are read and checked off the reactor, into memory for which
 /// there must be room. What has none is left for the client's next request, unless it is the first.
-async fn payload(node: &Arc<Shared>, slice: Slice, first: bool) -> Result<Option<Piece>, ErrorCode> {
-    if slice.is_cached() {
+async fn payload(
+    node: &Arc<Shared>,
+    slice: Slice,
+    cold: bool,
+    first: bool,
+) -> Result<Option<Piece>, ErrorCode> {
+    if !cold {
         return Ok(Some(slice.piece()));
     }
     let bytes = usize::try_from(slice.len()).unwrap_or(usize::MAX);

@@ -166,6 +166,11 @@ impl File for RealFile {
                 .all(|at| self.probe(at))
     }
 
+    fn expect_random(&self) {
+        // Where the file system does not know the hint, more is read than was asked for.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::Random);
+    }
+
     fn drop_cache(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
     }
