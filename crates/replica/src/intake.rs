@@ -49,6 +49,12 @@ impl Batch {
     }
 }
 
+/// True if [`check`] must inflate the records: much memory, and much time for an event loop.
+pub fn inflates(records: &[u8], rules: &IntakeRules) -> bool {
+    rules.compacted
+        && BatchHeader::parse(records).is_ok_and(|header| header.compression() != Ok(Compression::None))
+}
+
 /// Checks the records of one partition in a produce request: exactly one sound v2 batch that the topic takes.
 ///
 /// Cheap checks come first: size and counts, then the checksum, then what needs inflating (rule R7).

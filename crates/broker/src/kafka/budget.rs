@@ -18,6 +18,9 @@ pub(crate) struct Budget {
     large: Arc<Semaphore>,
     /// For records read into memory to be sent; apart, so that answers never wait for requests nor requests for them.
     answers: Arc<Semaphore>,
+    /// One batch at a time is inflated to be looked into, to at most `limits::INFLATED_BYTES_MAX`: the one thing that
+    /// comes on top of the budget.
+    inflating: Arc<Semaphore>,
     answer_bytes: usize,
     large_bytes: usize,
     total_bytes: usize,
@@ -55,6 +58,7 @@ impl Budget {
         Self {
             small: Arc::new(Semaphore::new(small_bytes)),
             answers: Arc::new(Semaphore::new(small_bytes)),
+            inflating: Arc::new(Semaphore::new(1)),
             answer_bytes: small_bytes,
             large: Arc::new(Semaphore::new(large_bytes)),
             large_bytes,
@@ -78,6 +82,11 @@ impl Budget {
             return pool.acquire_many_owned(permits).await.ok().map(Share);
         }
         pool.try_acquire_many_owned(permits).ok().map(Share)
+    }
+
+    /// Waits for the turn to inflate a batch.
+    pub(crate) async fn inflating(&self) -> Option<Share> {
+        self.inflating.clone().acquire_owned().await.ok().map(Share)
     }
 
     /// Bytes in use and bytes in all.

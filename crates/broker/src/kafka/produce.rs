@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use forebay_meta::Topic;
-use forebay_replica::{Acks, Appended, Refused, intake};
+use forebay_replica::{Acks, Appended, Batch, IntakeRules, Refused, intake};
 use forebay_wire::Text;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::produce::{
@@ -81,13 +82,26 @@ async fn queue(
         return Err(ErrorCode::KafkaStorageError.into());
     };
     let records = data.records.ok_or(ErrorCode::InvalidRecord)?;
-    let batch = intake::check(records, &intake_rules(&settings), call.node.clock.wall())
-        .map_err(|refused| of_refused(&refused))?;
+    let batch = check(call, records, intake_rules(&settings)).await?;
     if batch.is_zstd() && call.version < ZSTD_FROM_VERSION {
         return Err(ErrorCode::UnsupportedCompressionType.into());
     }
     call.node.metrics.produced(&topic.name, batch.bytes.len() as u64, u64::from(batch.record_count()));
     Ok(Pending::Queued { answer: partition.append(batch, acks), topic: topic.clone() })
+}
+
+/// Checks a batch; one that must be inflated for it, off the reactor and one at a time in the whole process, so that
+/// small batches of many clients cannot become much memory at once.
+async fn check(call: &Call, records: Bytes, rules: IntakeRules) -> Result<Batch, Failure> {
+    let now = call.node.clock.wall();
+    let checked = if intake::inflates(&records, &rules) {
+        let _turn = call.node.budget.inflating().await;
+        let check = move || intake::check(records, &rules, now);
+        call.node.cold.run(check).await.ok_or(ErrorCode::RequestTimedOut)?
+    } else {
+        intake::check(records, &rules, now)
+    };
+    checked.map_err(|refused| of_refused(&refused))
 }
 
 impl Submitted {
