@@ -27,6 +27,9 @@ pub const PRODUCER_BATCHES: usize = 5;
 /// A compressed batch may inflate to at most this many bytes.
 pub const INFLATED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
+/// Memory for looking into a compressed batch while it is inflated, in bytes.
+pub const INFLATE_MEMORY_BYTES: usize = 32 * 1024 * 1024;
+
 /// Appends waiting for one writer thread.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 
@@ -35,6 +38,9 @@ pub const PROPOSALS_MAX: usize = 1_024;
 
 /// A connection hands its worker thread on after sending or receiving this many bytes.
 pub const YIELD_BYTES: usize = 256 * 1024;
+
+/// Reads waiting for a reader thread of one volume. A connection has at most one at a time.
+pub const READS_MAX: usize = 20_000;
 
 /// Files waiting for a sync helper of one volume.
 pub const SYNC_QUEUE_MAX: usize = 4_096;

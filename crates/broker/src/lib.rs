@@ -10,7 +10,6 @@
 //! ```
 //! [`Node::start`] is the only way a node comes to life: the binary, the tests and the simulator all use it.
 
-mod cold;
 mod config;
 mod directories;
 mod env;

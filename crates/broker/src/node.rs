@@ -10,7 +10,6 @@ use forebay_meta::{Command, Endpoint, Image, Reply};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::cold::ColdReads;
 use crate::directories::{self, DirectoriesError, Directory};
 use crate::kafka::{self, Budget, ProducerIds};
 use crate::metrics::Metrics;
@@ -19,9 +18,6 @@ use crate::reconciler::Reconciler;
 use crate::settings::server_defaults;
 use crate::shared::Shared;
 use crate::{Config, Env, ListenerConfig, http};
-
-/// Threads for reads that must wait for a device.
-const COLD_READERS: usize = 2;
 
 /// Why a node could not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -118,11 +114,7 @@ impl Node {
         let shared = Arc::new(Shared {
             node: config.node_id,
             broker_epoch,
-            cold: ColdReads::start(&*env.workers, COLD_READERS),
-            budget: Budget::new(
-                usize::try_from(config.queued_max_request_bytes).unwrap_or(usize::MAX),
-                config.socket_request_max_bytes,
-            ),
+            budget: Budget::new(usize::try_from(config.queued_max_request_bytes).unwrap_or(usize::MAX)),
             directories: directories.iter().map(|directory| directory.id).collect(),
             topic_defaults: server_defaults(&config),
             config: config.clone(),
@@ -191,7 +183,6 @@ impl Node {
         tokio::time::timeout_at(deadline, self.shared.controller.shutdown())
             .await
             .map_err(late("the metadata log"))?;
-        self.shared.cold.stop();
         if !closed {
             return Err(NodeError::Unclean);
         }

@@ -7,7 +7,7 @@ use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
 use forebay_log::DirError;
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
-use forebay_replica::{Partition, PartitionConfig, Refused, Volume};
+use forebay_replica::{Partition, PartitionConfig, Refused, Threads, Volume};
 use tokio::sync::{oneshot, watch};
 
 use crate::directories::Directory;
@@ -17,6 +17,9 @@ use crate::{Config, Env};
 
 /// Partitions being opened at the same time. Each takes a place in its writer's queue and some memory for recovery.
 const OPENING_MAX: usize = 256;
+
+/// Threads of each volume for reads that must wait for its device.
+const READERS: usize = 2;
 
 /// How long a partition that could not be opened or deleted is left alone before the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -76,14 +79,15 @@ impl Reconciler {
         map: Arc<PartitionMap>,
     ) -> Result<Self, DirError> {
         let (mut volumes, mut have) = (BTreeMap::new(), BTreeMap::new());
+        let threads =
+            Threads { writers: config.writer_threads, sync_helpers: config.sync_threads, readers: READERS };
         for directory in directories {
             let volume = Volume::start(
                 env.disk.clone(),
                 &*env.workers,
                 env.clock.clone(),
                 directory.data.partitions_path(),
-                config.writer_threads,
-                config.sync_threads,
+                threads,
             );
             let found = directory.data.partitions()?;
             have.extend(found.iter().map(|id| (*id, Have { directory: directory.id, running: None })));

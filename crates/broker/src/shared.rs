@@ -8,7 +8,6 @@ use forebay_meta::{Assignment, Image, Topic};
 use tokio::sync::watch;
 
 use crate::Config;
-use crate::cold::ColdReads;
 use crate::kafka::{Budget, ProducerIds};
 use crate::metrics::Metrics;
 use crate::partitions::{Hosted, PartitionMap};
@@ -28,7 +27,6 @@ pub(crate) struct Shared {
     pub(crate) controller: Controller,
     pub(crate) image: watch::Receiver<Arc<Image>>,
     pub(crate) partitions: Arc<PartitionMap>,
-    pub(crate) cold: ColdReads,
     pub(crate) budget: Budget,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) metrics: Arc<Metrics>,

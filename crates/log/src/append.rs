@@ -73,6 +73,7 @@ impl Log {
             self.or_poison(rollback)?;
             return Err(error);
         }
+        active.segment.checked().wrote(active.len);
         if active.len == 0 {
             active.opened_at = Some(now);
         }

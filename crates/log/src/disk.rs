@@ -89,8 +89,11 @@ pub trait File: Region {
     fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
     /// True if those bytes can be read without waiting for the device.
     fn is_cached(&self, at: u64, len: u64) -> bool;
-    /// Says that reads will come in any order and take just what they ask for, so that nothing is read ahead. A hint.
-    fn expect_random(&self) {}
+    /// As [`Region::read_at`], but answers [`io::ErrorKind::WouldBlock`] where it would have to wait for the device. A
+    /// file that cannot tell waits.
+    fn read_now(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_at(at, buf)
+    }
     /// Drops clean cached pages, so that the next read asks the device.
     fn drop_cache(&self) -> io::Result<()>;
 }

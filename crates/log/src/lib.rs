@@ -20,6 +20,7 @@
 //! - a failed sync is never repeated: the log is poisoned, reads go on (rule R32).
 
 mod append;
+mod checked;
 mod cut;
 mod directory;
 mod disk;
@@ -29,6 +30,7 @@ mod growing;
 mod index;
 mod log;
 mod names;
+mod pool;
 mod recovery;
 mod sealed;
 mod segment;
@@ -46,7 +48,8 @@ pub use disk::{DirEntry, Disk, File, Lock, Open, RealDisk, Space};
 pub use epochs::EpochCache;
 pub use error::{DirError, LogError};
 pub use log::{Log, LogConfig, SyncTarget, remove_partition};
-pub use segments::Segments;
+pub use pool::{Job, Pool};
+pub use segments::{Glance, Segments};
 pub use slice::Slice;
 pub use sync::{SyncJob, SyncPool};
 

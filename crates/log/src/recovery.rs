@@ -259,6 +259,9 @@ fn scan_last(
         if check && !walk.check_crc(at, &header).map_err(failed("read", segment.path()))? {
             break BatchError::Crc;
         }
+        if check {
+            segment.checked().add(at..walk.position());
+        }
         scan.index.note(at, &header);
         log.epochs.assign(header.leader_epoch, header.base_offset);
         scan.next = header.next_offset();

@@ -1,19 +1,20 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use forebay_base::{LeaderEpoch, Offset};
 use forebay_records::BatchError;
 
+use crate::checked::Checked;
 use crate::disk::{Disk, File, Open};
 use crate::epochs::EpochCache;
 use crate::error::{LogError, failed};
 use crate::index::{Entry, Hint, Index, IndexWriter, Stamp};
 use crate::names::Kind;
 use crate::slice::Slice;
-use crate::walk::{BatchWalk, LONG_WALK_BYTES, SHORT_WALK_BYTES, Step};
+use crate::walk::{BatchWalk, LONG_WALK_BYTES, Patience, SHORT_WALK_BYTES, Step};
 
 /// One segment as readers see it. The last one of a log grows; the others never change.
 ///
@@ -29,8 +30,7 @@ pub(crate) struct Segment {
     next: AtomicI64,
     file: OnceLock<Arc<dyn File>>,
     index: OnceLock<Known>,
-    /// A checked read has found damage: from now on nothing of it is sent unchecked, in memory or not.
-    damaged: Arc<AtomicBool>,
+    checked: Arc<Checked>,
 }
 
 /// The index of a segment, as far as the segment can be read.
@@ -65,13 +65,12 @@ impl Segment {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, base: Offset, interval_bytes: u64) -> Self {
         let path = Kind::Log.path(dir, base).into();
         let (len, next) = (AtomicU64::new(0), AtomicI64::new(base.0));
-        let (file, index, damaged) = (OnceLock::new(), OnceLock::new(), Arc::default());
-        Self { disk, path, base, interval_bytes, len, next, file, index, damaged }
+        let (file, index, checked) = (OnceLock::new(), OnceLock::new(), Arc::default());
+        Self { disk, path, base, interval_bytes, len, next, file, index, checked }
     }
 
     /// The same segment with its file and index at hand.
     pub(crate) fn with(self, file: Arc<dyn File>, index: Arc<Index>) -> Self {
-        file.expect_random();
         Self { file: file.into(), index: Known::whole(index).into(), ..self }
     }
 
@@ -86,7 +85,7 @@ impl Segment {
             next: AtomicI64::new(0),
             file: OnceLock::new(),
             index: OnceLock::new(),
-            damaged: self.damaged.clone(),
+            checked: self.checked.clone(),
         };
         copy.publish(self.len(), self.next());
         copy
@@ -110,6 +109,11 @@ impl Segment {
         self.len.load(Ordering::Acquire)
     }
 
+    /// Which of its bytes are known to be sound.
+    pub(crate) fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
     /// Shows readers that there are batches up to `next`, in `len` bytes.
     pub(crate) fn publish(&self, len: u64, next: Offset) {
         self.len.store(len, Ordering::Release);
@@ -131,11 +135,7 @@ impl Segment {
             return Ok(file.clone());
         }
         match self.disk.open(&self.path, Open::Read) {
-            Ok(file) => {
-                // Read-ahead would bring bytes into memory that nobody has checked.
-                file.expect_random();
-                Ok(self.file.get_or_init(|| file).clone())
-            }
+            Ok(file) => Ok(self.file.get_or_init(|| file).clone()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(LogError::OutOfRange { start: self.next(), end: self.next() })
             }
@@ -215,21 +215,35 @@ impl Segment {
 
     /// A walk from `entry` on, over what is published.
     pub(crate) fn walk(&self, entry: Option<Entry>) -> Result<Batches<'_>, LogError> {
+        self.walk_patiently(entry, Patience::Device)
+    }
+
+    fn walk_patiently(&self, entry: Option<Entry>, patience: Patience) -> Result<Batches<'_>, LogError> {
         let entry = entry.unwrap_or(Entry::first(self.base));
-        let walk = BatchWalk::new(self.file()?, entry.position, self.len(), SHORT_WALK_BYTES);
+        let walk = BatchWalk::patient(self.file()?, entry.position, self.len(), SHORT_WALK_BYTES, patience);
         Ok(Batches { segment: self, walk, next: entry.offset })
     }
 
+    /// True if its file and its index are at hand.
+    fn is_open(&self) -> bool {
+        self.file.get().is_some() && self.index.get().is_some()
+    }
+
     /// Whole batches from the one that holds `from`, below `upto`, of about `bytes_max` bytes: see
-    /// [`crate::Segments::read`].
-    pub(crate) fn read(&self, from: Offset, upto: Offset, bytes_max: u64) -> Result<Option<Slice>, LogError> {
+    /// [`crate::Segments::read`]. Without patience, an error of kind [`io::ErrorKind::WouldBlock`] says that finding
+    /// them takes the device.
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        upto: Offset,
+        bytes_max: u64,
+        patience: Patience,
+    ) -> Result<Option<Slice>, LogError> {
+        if patience == Patience::None && !self.is_open() {
+            return Err(failed("look into", &self.path)(io::ErrorKind::WouldBlock.into()));
+        }
         let index = self.index()?;
-        let entry = index.at_or_below(from);
-        let near = entry.map_or(0, |entry| entry.position);
-        let sound = !self.damaged.load(Ordering::Relaxed);
-        let cached =
-            sound && self.file()?.is_cached(near, bytes_max.clamp(1, self.len().saturating_sub(near).max(1)));
-        let mut batches = self.walk(entry)?;
+        let mut batches = self.walk_patiently(index.at_or_below(from), patience)?;
         let Some((at, first)) = batches.seek(|header| header.last_offset() >= from)? else {
             // An answer of nothing would have its reader ask for ever.
             let short = from < upto && from < self.next();
@@ -257,12 +271,12 @@ impl Segment {
             }
             end = at + header.len as u64;
         }
-        Ok(Some(Slice { cached, ..self.slice(first.base_offset, at, end - at)? }))
+        self.slice(first.base_offset, at, end - at).map(Some)
     }
 
     pub(crate) fn slice(&self, base: Offset, at: u64, len: u64) -> Result<Slice, LogError> {
-        let (file, path, damaged) = (self.file()?, self.path.clone(), self.damaged.clone());
-        Ok(Slice { file, path, base, at, len, cached: false, damaged })
+        let (file, path, checked) = (self.file()?, self.path.clone(), self.checked.clone());
+        Ok(Slice { file, path, base, at, len, checked })
     }
 }
 

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 
 use forebay_base::Offset;
@@ -7,6 +8,18 @@ use crate::error::LogError;
 use crate::index::Stamp;
 use crate::segment::Segment;
 use crate::slice::Slice;
+use crate::walk::Patience;
+
+/// What a look that does not wait for the device found: see [`Segments::glance`].
+#[derive(Debug, Clone)]
+pub enum Glance {
+    /// Nothing below the bound.
+    Nothing,
+    /// Batches; whether they can be sent as they lie is for [`Slice::is_ready`] to say.
+    Found(Slice),
+    /// Finding them takes the device: [`Segments::read`] does it, where waiting is allowed.
+    Cold,
+}
 
 /// A reader's view of a log: a list that never changes of segments of which the last one grows.
 ///
@@ -41,10 +54,31 @@ impl Segments {
     /// [`LogError::OutOfRange`] if `from` is below the log start or above the end; [`LogError::Corrupt`] if the batch
     /// cannot be found because of damage.
     pub fn read(&self, from: Offset, upto: Offset, bytes_max: u64) -> Result<Option<Slice>, LogError> {
+        self.read_patiently(from, upto, bytes_max, Patience::Device)
+    }
+
+    /// As [`Segments::read`], but never waits for the device.
+    pub fn glance(&self, from: Offset, upto: Offset, bytes_max: u64) -> Result<Glance, LogError> {
+        match self.read_patiently(from, upto, bytes_max, Patience::None) {
+            Ok(slice) => Ok(slice.map_or(Glance::Nothing, Glance::Found)),
+            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Glance::Cold)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_patiently(
+        &self,
+        from: Offset,
+        upto: Offset,
+        bytes_max: u64,
+        patience: Patience,
+    ) -> Result<Option<Slice>, LogError> {
         self.check(from)?;
         let upto = upto.min(self.end());
         match self.list.get(self.place(from)) {
-            Some(segment) if from < upto => segment.read(from, upto, bytes_max),
+            Some(segment) if from < upto => segment.read(from, upto, bytes_max, patience),
             Some(_) | None => Ok(None),
         }
     }

@@ -1,13 +1,14 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use forebay_base::{Offset, Piece};
-use forebay_records::{BatchHeader, verify_crc};
+use forebay_records::BatchError;
 
+use crate::checked::Checked;
 use crate::disk::File;
 use crate::error::{LogError, failed};
+use crate::walk::{BatchWalk, LONG_WALK_BYTES, Step};
 
 /// Whole batches of one segment, not read yet. It owns its file: deleting the segment does not disturb it.
 #[derive(Debug, Clone)]
@@ -17,8 +18,7 @@ pub struct Slice {
     pub(crate) base: Offset,
     pub(crate) at: u64,
     pub(crate) len: u64,
-    pub(crate) cached: bool,
-    pub(crate) damaged: Arc<AtomicBool>,
+    pub(crate) checked: Arc<Checked>,
 }
 
 impl Slice {
@@ -33,49 +33,51 @@ impl Slice {
         self.base
     }
 
-    /// True if its bytes could be had without waiting for the device before they were looked for. Looking reads
-    /// headers, and what that brought into memory was not checked: whoever looks again must remember the first answer.
-    pub fn is_cached(&self) -> bool {
-        self.cached
+    /// True if its bytes are known to be sound and can be had without waiting for the device: they may be sent as they
+    /// lie. Else [`Slice::check`] comes first, off the reactor.
+    pub fn is_ready(&self) -> bool {
+        self.checked.covers(self.at, self.len) && self.file.is_cached(self.at, self.len)
     }
 
-    /// The bytes as they lie in the file, to be sent without passing through memory. Not checked.
+    /// The bytes as they lie in the file, to be sent without passing through memory.
     pub fn piece(&self) -> Piece {
         Piece::File { file: self.file.clone(), at: self.at, len: self.len }
     }
 
-    /// Reads the bytes and checks the checksum of each batch: the cold path, where the device may have lied.
+    /// Reads the bytes through a small buffer and checks the checksum of each batch: the cold path, where the device may
+    /// have lied. They are in the page cache afterwards. Blocks on the device.
     ///
     /// Gives the sound batches before the first damaged one; [`LogError::Corrupt`] if the very first is damaged.
-    /// Blocks on the device.
-    pub fn read_checked(&self) -> Result<Bytes, LogError> {
-        let bytes = self.piece().read().map_err(failed("read", &self.path))?;
-        let mut sound = 0;
-        let mut offset = self.base;
-        while sound < bytes.len() {
-            let checked = BatchHeader::parse(&bytes[sound..]).and_then(|header| {
-                let batch = bytes.get(sound..sound + header.len).ok_or(forebay_records::BatchError::Short)?;
-                verify_crc(batch).map(|()| header)
-            });
-            match checked {
-                Ok(header) => {
-                    sound += header.len;
-                    offset = header.next_offset();
+    pub fn check(mut self) -> Result<Self, LogError> {
+        let end = self.at + self.len;
+        let mut walk = BatchWalk::new(self.file.clone(), self.at, end, LONG_WALK_BYTES);
+        let (mut sound, mut offset) = (self.at, self.base);
+        let broken = loop {
+            match walk.step().map_err(failed("read", &self.path))? {
+                Step::Batch(at, header) => {
+                    if !walk.check_crc(at, &header).map_err(failed("read", &self.path))? {
+                        break Some(BatchError::Crc);
+                    }
+                    (sound, offset) = (walk.position(), header.next_offset());
                 }
-                Err(_) if sound > 0 => {
-                    self.damaged.store(true, Ordering::Relaxed);
-                    break;
-                }
-                Err(error) => {
-                    self.damaged.store(true, Ordering::Relaxed);
-                    return Err(LogError::Corrupt {
-                        path: self.path.to_path_buf(),
-                        offset,
-                        reason: error.to_string(),
-                    });
-                }
+                Step::End => break None,
+                Step::Broken(_, error) => break Some(error),
+            }
+        };
+        self.checked.add(self.at..sound);
+        if let Some(error) = broken {
+            self.checked.damage();
+            if sound == self.at {
+                let path = self.path.to_path_buf();
+                return Err(LogError::Corrupt { path, offset, reason: error.to_string() });
             }
         }
-        Ok(bytes.slice(..sound))
+        self.len = sound - self.at;
+        Ok(self)
+    }
+
+    /// The bytes of the sound batches, in memory: see [`Slice::check`].
+    pub fn read_checked(&self) -> Result<Bytes, LogError> {
+        self.clone().check()?.piece().read().map_err(failed("read", &self.path))
     }
 }

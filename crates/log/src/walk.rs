@@ -22,6 +22,15 @@ pub(crate) struct BatchWalk {
     limit: u64,
 }
 
+/// May a read wait for the device?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// No: what is not in memory is answered with [`io::ErrorKind::WouldBlock`].
+    None,
+    /// As long as it takes.
+    Device,
+}
+
 /// One step of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -35,7 +44,18 @@ pub(crate) enum Step {
 
 impl BatchWalk {
     pub(crate) fn new(file: Arc<dyn File>, position: u64, limit: u64, ahead: usize) -> Self {
-        Self { window: Window { file, buffer: vec![0; ahead], at: 0, filled: 0 }, position, limit }
+        Self::patient(file, position, limit, ahead, Patience::Device)
+    }
+
+    /// As [`BatchWalk::new`], with as much patience.
+    pub(crate) fn patient(
+        file: Arc<dyn File>,
+        position: u64,
+        limit: u64,
+        ahead: usize,
+        patience: Patience,
+    ) -> Self {
+        Self { window: Window { file, patience, buffer: vec![0; ahead], at: 0, filled: 0 }, position, limit }
     }
 
     /// Where the next batch is expected.
@@ -91,6 +111,7 @@ impl BatchWalk {
 #[derive(Debug)]
 struct Window {
     file: Arc<dyn File>,
+    patience: Patience,
     buffer: Vec<u8>,
     at: u64,
     filled: usize,
@@ -104,7 +125,12 @@ impl Window {
             self.at = at;
             self.filled = 0;
             while self.filled < len {
-                match self.file.read_at(at + self.filled as u64, &mut self.buffer[self.filled..])? {
+                let (from, rest) = (at + self.filled as u64, &mut self.buffer[self.filled..]);
+                let read = match self.patience {
+                    Patience::None => self.file.read_now(from, rest)?,
+                    Patience::Device => self.file.read_at(from, rest)?,
+                };
+                match read {
                     0 => break,
                     read => self.filled += read,
                 }

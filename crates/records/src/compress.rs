@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{BatchError, Compression, snappy};
 
 /// zstd frames may ask for a window of at most 2^27 bytes: what zstd's own decoder accepts by default.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+const ZSTD_WINDOW_BYTES_MAX: usize = 1 << 27;
 
 /// zstd's own default level, also that of Kafka's `compression.zstd.level`.
 const ZSTD_LEVEL: i32 = 3;
@@ -41,36 +41,43 @@ pub fn decompress(codec: Compression, packed: &Bytes, bytes_max: usize) -> Resul
     match codec {
         Compression::None if packed.len() > bytes_max => Err(TOO_LARGE),
         Compression::None => Ok(packed.clone()),
-        Compression::Gzip => {
-            inflate(flate2::read::MultiGzDecoder::new(packed.as_ref()), bytes_max, "not a sound gzip stream")
-        }
         Compression::Snappy => snappy::decompress(packed, bytes_max).map(Bytes::from),
-        Compression::Lz4 => {
-            inflate(lz4_flex::frame::FrameDecoder::new(packed.as_ref()), bytes_max, "not a sound LZ4 frame")
-        }
-        Compression::Zstd => {
-            let reason = "not a sound zstd frame";
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed.as_ref())
-                .map_err(|_| BatchError::Inflate("zstd has no memory for a decoder"))?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| BatchError::Inflate(reason))?;
-            inflate(decoder, bytes_max, reason)
+        Compression::Gzip | Compression::Lz4 | Compression::Zstd => {
+            let mut plain = Vec::new();
+            // One byte past the cap tells "just fits" from "too large".
+            let read = inflating(codec, packed, ZSTD_WINDOW_BYTES_MAX)?
+                .take(bytes_max as u64 + 1)
+                .read_to_end(&mut plain)
+                .map_err(|_| BatchError::Inflate("they are not a sound compressed stream"))?;
+            if read > bytes_max { Err(TOO_LARGE) } else { Ok(plain.into()) }
         }
     }
+}
+
+/// The records of a batch, decompressed as they are read. A zstd window or a snappy block of more than
+/// `window_bytes_max` is an error of the stream; gzip and LZ4 need less than 16 MiB whatever comes.
+pub(crate) fn inflating<'a>(
+    codec: Compression,
+    packed: &'a [u8],
+    window_bytes_max: usize,
+) -> Result<Box<dyn Read + 'a>, BatchError> {
+    Ok(match codec {
+        Compression::None => Box::new(packed),
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        Compression::Snappy => Box::new(snappy::Blocks::new(packed, window_bytes_max)),
+        Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
+        Compression::Zstd => {
+            let no_memory = |_| BatchError::Inflate("zstd has no memory for a decoder");
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(no_memory)?;
+            decoder.window_log_max(window_bytes_max.ilog2()).map_err(no_memory)?;
+            Box::new(decoder)
+        }
+    })
 }
 
 /// The records inflate past the cap.
 pub(crate) const TOO_LARGE: BatchError =
     BatchError::Inflate("they inflate to more bytes than the server allows");
-
-fn inflate(decoder: impl Read, bytes_max: usize, reason: &'static str) -> Result<Bytes, BatchError> {
-    let mut plain = Vec::new();
-    // One byte past the cap tells "just fits" from "too large".
-    let read = decoder
-        .take(bytes_max as u64 + 1)
-        .read_to_end(&mut plain)
-        .map_err(|_| BatchError::Inflate(reason))?;
-    if read > bytes_max { Err(TOO_LARGE) } else { Ok(plain.into()) }
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,17 +9,19 @@
 //! fields without touching it.
 //!
 //! [`BatchHeader`] is all a broker reads of most batches. [`Records`] looks inside: it inflates under a cap and checks
-//! every length against the bytes that remain. [`BatchBuilder`] is the way back.
+//! every length against the bytes that remain; [`scan`] does so in little memory. [`BatchBuilder`] is the way back.
 
 mod build;
 mod compress;
 mod header;
 mod record;
+mod scan;
 mod snappy;
 
 pub use build::{BatchBuilder, BuildError};
 pub use compress::{compress, decompress};
 pub use record::{Batches, Record, RecordHeader, Records, batches};
+pub use scan::{Seen, scan};
 
 pub use header::{
     BatchError, BatchHeader, Compression, HEADER_LEN, LENGTH_PREFIX_LEN, NO_PRODUCER, TimestampType, stamp,

@@ -1,7 +1,7 @@
 //! Snappy as Kafka's clients send it: xerial framing (snappy-java: a 16-byte head, then blocks of
 //! `length i32 | raw snappy`), or one raw block without a frame (librdkafka).
 
-use std::io;
+use std::io::{self, Read};
 
 use crate::BatchError;
 use crate::compress::TOO_LARGE;
@@ -35,19 +35,60 @@ pub(crate) fn compress(plain: &[u8]) -> io::Result<Vec<u8>> {
 /// Decompresses either form, to at most `bytes_max` bytes.
 pub(crate) fn decompress(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, BatchError> {
     let mut plain = Vec::new();
-    if !packed.starts_with(&MAGIC) {
-        inflate_block(packed, &mut plain, bytes_max)?;
-        return Ok(plain);
-    }
-    let mut rest = packed.get(HEAD_LEN..).ok_or(BROKEN)?;
-    while !rest.is_empty() {
-        let (length, body) = rest.split_first_chunk::<4>().ok_or(BROKEN)?;
-        let length = u32::from_be_bytes(*length) as usize;
-        let (block, after) = body.split_at_checked(length).ok_or(BROKEN)?;
+    let mut blocks = Blocks::new(packed, bytes_max);
+    while let Some(block) = blocks.next_block()? {
         inflate_block(block, &mut plain, bytes_max)?;
-        rest = after;
     }
     Ok(plain)
+}
+
+/// Either form, decompressed block by block as it is read. A block of more than `block_bytes_max` is refused.
+pub(crate) struct Blocks<'a> {
+    rest: &'a [u8],
+    framed: bool,
+    block_bytes_max: usize,
+    plain: Vec<u8>,
+    taken: usize,
+}
+
+impl<'a> Blocks<'a> {
+    pub(crate) fn new(packed: &'a [u8], block_bytes_max: usize) -> Self {
+        let framed = packed.starts_with(&MAGIC);
+        // A frame that ends inside its head is broken, not empty.
+        let rest = if framed { packed.get(HEAD_LEN..).unwrap_or(&packed[..1]) } else { packed };
+        Self { rest, framed, block_bytes_max, plain: Vec::new(), taken: 0 }
+    }
+
+    /// The next raw block, as it is packed.
+    fn next_block(&mut self) -> Result<Option<&'a [u8]>, BatchError> {
+        if !self.framed {
+            let block = std::mem::take(&mut self.rest);
+            return Ok((!block.is_empty()).then_some(block));
+        }
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let (length, body) = self.rest.split_first_chunk::<4>().ok_or(BROKEN)?;
+        let length = u32::from_be_bytes(*length) as usize;
+        let (block, after) = body.split_at_checked(length).ok_or(BROKEN)?;
+        self.rest = after;
+        Ok(Some(block))
+    }
+}
+
+impl Read for Blocks<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.plain.len() {
+            let Some(block) = self.next_block().map_err(io::Error::other)? else { return Ok(0) };
+            self.plain.clear();
+            self.taken = 0;
+            inflate_block(block, &mut self.plain, self.block_bytes_max).map_err(io::Error::other)?;
+        }
+        let step = buf.len().min(self.plain.len() - self.taken);
+        buf[..step].copy_from_slice(&self.plain[self.taken..self.taken + step]);
+        self.taken += step;
+        Ok(step)
+    }
 }
 
 const BROKEN: BatchError = BatchError::Inflate("not a sound snappy block");

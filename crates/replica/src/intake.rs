@@ -2,8 +2,10 @@
 //! connection's own task. Records are inflated only to look for missing keys, or to name the ones at fault.
 
 use bytes::Bytes;
-use forebay_base::{WallTime, limits};
-use forebay_records::{BatchError, BatchHeader, Compression, HEADER_LEN, Records, TimestampType, verify_crc};
+use forebay_base::WallTime;
+use forebay_records::{
+    BatchError, BatchHeader, Compression, HEADER_LEN, Seen, TimestampType, scan, verify_crc,
+};
 
 use crate::Refused;
 use crate::refused::RecordError;
@@ -24,6 +26,36 @@ pub struct IntakeRules {
     pub after_max_ms: i64,
     /// True if `cleanup.policy` has `compact`: each record needs a key.
     pub compacted: bool,
+}
+
+impl IntakeRules {
+    /// The timestamps that are taken at `now`.
+    fn bounds(&self, now: WallTime) -> Bounds {
+        match self.timestamp_type {
+            TimestampType::LogAppendTime => Bounds { earliest: i64::MIN, latest: i64::MAX },
+            TimestampType::CreateTime => Bounds {
+                earliest: now.0.saturating_sub(self.before_max_ms),
+                latest: now.0.saturating_add(self.after_max_ms),
+            },
+        }
+    }
+}
+
+/// Timestamps between which a record's must lie, in ms; -1, which means none, always fits.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    earliest: i64,
+    latest: i64,
+}
+
+impl Bounds {
+    fn take(&self, timestamp: i64) -> bool {
+        timestamp == -1 || (self.earliest..=self.latest).contains(&timestamp)
+    }
+
+    fn fits(&self, header: &BatchHeader) -> bool {
+        self.take(header.base_timestamp) && self.take(header.max_timestamp)
+    }
 }
 
 /// One checked batch, as sent.
@@ -49,10 +81,11 @@ impl Batch {
     }
 }
 
-/// True if [`check`] must inflate the records: much memory, and much time for an event loop.
-pub fn inflates(records: &[u8], rules: &IntakeRules) -> bool {
-    rules.compacted
-        && BatchHeader::parse(records).is_ok_and(|header| header.compression() != Ok(Compression::None))
+/// True if [`check`] must inflate the records: `limits::INFLATE_MEMORY_BYTES`, and much time for an event loop.
+pub fn inflates(records: &[u8], rules: &IntakeRules, now: WallTime) -> bool {
+    let looks_into = |header: BatchHeader| rules.compacted || !rules.bounds(now).fits(&header);
+    BatchHeader::parse(records)
+        .is_ok_and(|header| header.compression() != Ok(Compression::None) && looks_into(header))
 }
 
 /// Checks the records of one partition in a produce request: exactly one sound v2 batch that the topic takes.
@@ -143,14 +176,15 @@ fn check_timestamps(
             return Err(Refused::InvalidTimestamp { reason, errors: Vec::new() });
         }
     }
-    let (earliest, latest) =
-        (now.0.saturating_sub(rules.before_max_ms), now.0.saturating_add(rules.after_max_ms));
-    let fits = |timestamp: i64| timestamp == -1 || (earliest..=latest).contains(&timestamp);
-    if fits(header.base_timestamp) && fits(header.max_timestamp) {
+    let bounds = rules.bounds(now);
+    if bounds.fits(header) {
         return Ok(());
     }
-    let errors = at_fault(bytes, |_, _, timestamp| {
-        (!fits(timestamp)).then(|| format!("timestamp {timestamp} is not within {earliest} to {latest}"))
+    let Bounds { earliest, latest } = bounds;
+    let errors = at_fault(bytes, |seen| {
+        let timestamp = seen.timestamp;
+        (!bounds.take(timestamp))
+            .then(|| format!("timestamp {timestamp} is not within {earliest} to {latest}"))
     });
     Err(Refused::InvalidTimestamp {
         reason: format!(
@@ -161,8 +195,8 @@ fn check_timestamps(
 }
 
 fn check_keys(bytes: &Bytes) -> Result<(), Refused> {
-    let errors = at_fault(bytes, |_, has_key, _| {
-        (!has_key).then(|| "a record of a compacted topic needs a key".to_owned())
+    let errors = at_fault(bytes, |seen| {
+        (!seen.has_key).then(|| "a record of a compacted topic needs a key".to_owned())
     })
     .map_err(refuse)?;
     if errors.is_empty() {
@@ -171,20 +205,16 @@ fn check_keys(bytes: &Bytes) -> Result<(), Refused> {
     Err(Refused::InvalidRecord { reason: "records of a compacted topic need a key".to_owned(), errors })
 }
 
-/// The records that `fault` (given index, whether there is a key, and timestamp) has a sentence for.
-fn at_fault(
-    bytes: &Bytes,
-    fault: impl Fn(i32, bool, i64) -> Option<String>,
-) -> Result<Vec<RecordError>, BatchError> {
+/// The records that `fault` has a sentence for.
+fn at_fault(bytes: &Bytes, fault: impl Fn(Seen) -> Option<String>) -> Result<Vec<RecordError>, BatchError> {
     let mut errors = Vec::new();
-    for (index, record) in (0i32..).zip(Records::capped(bytes, limits::INFLATED_BYTES_MAX)?) {
-        let record = record?;
-        if let Some(sentence) = fault(index, record.key.is_some(), record.timestamp)
+    scan(bytes, |seen| {
+        if let Some(sentence) = fault(seen)
             && errors.len() < ERRORS_MAX
         {
-            errors.push((index, sentence));
+            errors.push((seen.index, sentence));
         }
-    }
+    })?;
     Ok(errors)
 }
 

@@ -10,6 +10,7 @@ use crate::Refused;
 use crate::event::{Acks, Appended};
 use crate::inbox::{Append, Inbox, Message, Slot};
 use crate::intake::Batch;
+use crate::readers::Readers;
 use crate::view::View;
 use crate::waiter::{Waiter, Waiters, WatchGuard};
 
@@ -47,13 +48,14 @@ pub struct Partition {
     id: PartitionId,
     slot: Slot,
     inbox: Arc<Inbox>,
+    readers: Readers,
     view: ArcSwap<View>,
     waiters: Arc<Waiters>,
 }
 
 impl Partition {
-    pub(crate) fn new(id: PartitionId, slot: Slot, inbox: Arc<Inbox>, view: View) -> Self {
-        Self { id, slot, inbox, view: ArcSwap::from_pointee(view), waiters: Arc::default() }
+    pub(crate) fn new(id: PartitionId, slot: Slot, inbox: Arc<Inbox>, readers: Readers, view: View) -> Self {
+        Self { id, slot, inbox, readers, view: ArcSwap::from_pointee(view), waiters: Arc::default() }
     }
 
     /// Which partition it is.
@@ -64,6 +66,15 @@ impl Partition {
     /// The newest view.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// Runs `read`, which may wait for the partition's device, on a thread that may. `None` if it was not run to its
+    /// end: too many reads wait, the volume has stopped, or it panicked.
+    pub async fn off_reactor<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.readers.run(read).await
     }
 
     /// Queues a checked batch. With `acks=0` use [`Acks::Leader`] and drop the receiver.

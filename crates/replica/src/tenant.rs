@@ -11,6 +11,7 @@ use crate::event::{Appended, Event, Ticket};
 use crate::inbox::{Append, Inbox, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::producers::Producers;
+use crate::readers::Readers;
 use crate::replica::{Recovered, Replica};
 use crate::view::View;
 
@@ -25,6 +26,7 @@ pub(crate) struct Site {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pool: Arc<SyncPool>,
+    pub(crate) readers: Readers,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) partitions_path: PathBuf,
 }
@@ -73,7 +75,8 @@ impl Tenant {
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
         let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, found);
         let view = view(&core, &log);
-        let partition = Arc::new(Partition::new(*id, *slot, Arc::clone(&site.inbox), view));
+        let partition =
+            Arc::new(Partition::new(*id, *slot, Arc::clone(&site.inbox), site.readers.clone(), view));
         let checkpointed = (log.start(), log.durable_end());
         Ok(Self {
             partition,

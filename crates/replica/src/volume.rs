@@ -10,13 +10,15 @@ use tokio::sync::oneshot;
 use crate::Refused;
 use crate::inbox::{Inbox, Message, Opening, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
+use crate::readers::Readers;
 use crate::tenant::Site;
 use crate::writer::Writer;
 
-/// The partitions of one data directory: a few writers that own them, and one sync engine.
+/// The partitions of one data directory: a few writers that own them, one sync engine, and readers for what is cold.
 pub struct Volume {
     writers: Vec<Running>,
     pool: Arc<SyncPool>,
+    readers: Readers,
     next_slot: AtomicU64,
 }
 
@@ -27,6 +29,17 @@ struct Running {
     outcome: Arc<OnceLock<bool>>,
 }
 
+/// Threads of a volume, by what they do.
+#[derive(Debug, Clone, Copy)]
+pub struct Threads {
+    /// Each owns a part of the partitions, and is the only one who writes them.
+    pub writers: usize,
+    /// Sync files, several at a time.
+    pub sync_helpers: usize,
+    /// Read what is not in memory.
+    pub readers: usize,
+}
+
 impl fmt::Debug for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Volume({} writers)", self.writers.len())
@@ -34,23 +47,24 @@ impl fmt::Debug for Volume {
 }
 
 impl Volume {
-    /// Starts `writers` writers and `sync_helpers` sync helpers (at least one each). Partitions lie in
+    /// Starts `threads` of each kind (at least one each). Partitions lie in
     /// `partitions_path`, each in a directory of its own, and are opened one by one.
     pub fn start(
         disk: Arc<dyn Disk>,
         workers: &dyn Workers,
         clock: Arc<dyn Clock>,
         partitions_path: PathBuf,
-        writers: usize,
-        sync_helpers: usize,
+        threads: Threads,
     ) -> Self {
-        let pool = Arc::new(SyncPool::start(workers, sync_helpers.max(1), "volume"));
+        let pool = Arc::new(SyncPool::start(workers, threads.sync_helpers, "volume"));
+        let readers = Readers::start(workers, threads.readers);
         let start = |number: usize| {
             let inbox = Arc::new(Inbox::new(workers.doorbell()));
             let site = Site {
                 disk: Arc::clone(&disk),
                 clock: Arc::clone(&clock),
                 pool: Arc::clone(&pool),
+                readers: readers.clone(),
                 inbox: Arc::clone(&inbox),
                 partitions_path: partitions_path.clone(),
             };
@@ -60,8 +74,8 @@ impl Volume {
                 workers.start(&format!("writer-{number}"), Arc::clone(inbox.bell()), Box::new(writer));
             Running { inbox, handle, outcome }
         };
-        let writers = (0..writers.max(1)).map(start).collect();
-        Self { writers, pool, next_slot: AtomicU64::new(0) }
+        let writers = (0..threads.writers.max(1)).map(start).collect();
+        Self { writers, pool, readers, next_slot: AtomicU64::new(0) }
     }
 
     /// Opens a partition's log, recovering it unless the last stop was `clean`, and leads in `epoch`.
@@ -117,7 +131,8 @@ impl Volume {
             sound &= handle.join();
             sound &= outcome.get() == Some(&true);
         }
-        self.pool.stop() && sound
+        let read = self.readers.stop();
+        self.pool.stop() && read && sound
     }
 
     /// A partition belongs to one writer; a topic's partitions are spread over all.

@@ -3,6 +3,7 @@ use std::fs;
 
 use super::setting::VARIABLE_PREFIX;
 use super::{Config, ConfigError, ConfigSources, Source, file};
+use crate::kafka::Budget;
 
 /// Variables of ours that are not server settings: the command line's own.
 const OTHER_VARIABLES: [&str; 3] = ["FOREBAY_CONFIG", "FOREBAY_BOOTSTRAP", "FOREBAY_OUTPUT"];
@@ -71,10 +72,11 @@ impl Config {
                 "advertised.listeners has '{wildcard}', which no client can connect to"
             ));
         }
-        if self.queued_max_request_bytes < self.socket_request_max_bytes as u64 {
+        let least = Budget::least(self.socket_request_max_bytes) as u64;
+        if self.queued_max_request_bytes < least {
             return conflict(format!(
-                "queued.max.request.bytes={} is less than socket.request.max.bytes={}: the largest request \
-                 would never be admitted",
+                "queued.max.request.bytes={} has no room for a request of socket.request.max.bytes={} beside \
+                 small ones and a batch being inflated: allow at least {least}, or smaller requests",
                 self.queued_max_request_bytes, self.socket_request_max_bytes
             ));
         }

@@ -117,8 +117,8 @@ settings! {
 
     /// Memory for requests that were admitted and not yet answered, all connections together. A request is
     /// admitted by its whole size before it is read; while there is no room, connections wait and stay
-    /// unread. On top of it comes one batch at a time that is inflated to look for its keys, where a topic is
-    /// compacted (at most 128 MiB).
+    /// unread. A quarter is kept for requests of up to 64 KiB, and 32 MiB for inflating a batch that must be
+    /// looked into.
     queued_max_request_bytes: u64 = 256 * 1024 * 1024, "queued.max.request.bytes", integer(1_024, LONG);
 
     /// True to make a topic when a client asks for the metadata of one that is missing (and allows it).

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use forebay_base::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Frames up to this size draw on a share of the budget of their own, so that a few announced giants cannot keep
@@ -16,12 +17,8 @@ const SMALL_SHARE: usize = 4;
 pub(crate) struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    /// For records read into memory to be sent; apart, so that answers never wait for requests nor requests for them.
-    answers: Arc<Semaphore>,
-    /// One batch at a time is inflated to be looked into, to at most `limits::INFLATED_BYTES_MAX`: the one thing that
-    /// comes on top of the budget.
+    /// One batch at a time is inflated to be looked into, with at most `limits::INFLATE_MEMORY_BYTES`.
     inflating: Arc<Semaphore>,
-    answer_bytes: usize,
     large_bytes: usize,
     total_bytes: usize,
 }
@@ -50,20 +47,25 @@ impl AsRef<[u8]> for Charged {
 pub(crate) struct Share(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Budget {
-    /// A budget of `total_bytes`, of which `frame_bytes_max` must fit into the share for large frames.
-    pub(crate) fn new(total_bytes: usize, frame_bytes_max: usize) -> Self {
-        let small_bytes = (total_bytes / SMALL_SHARE).max(SMALL_BYTES);
-        let large_bytes =
-            total_bytes.saturating_sub(2 * small_bytes).max(frame_bytes_max).min(u32::MAX as usize);
+    /// A budget of `total_bytes`: at least [`Budget::least`] of the largest frame.
+    pub(crate) fn new(total_bytes: usize) -> Self {
+        let small_bytes = total_bytes / SMALL_SHARE;
+        let large_bytes = total_bytes.saturating_sub(small_bytes + limits::INFLATE_MEMORY_BYTES);
+        let semaphore = |bytes: usize| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         Self {
-            small: Arc::new(Semaphore::new(small_bytes)),
-            answers: Arc::new(Semaphore::new(small_bytes)),
-            inflating: Arc::new(Semaphore::new(1)),
-            answer_bytes: small_bytes,
-            large: Arc::new(Semaphore::new(large_bytes)),
+            small: semaphore(small_bytes),
+            inflating: semaphore(1),
+            large: semaphore(large_bytes),
             large_bytes,
-            total_bytes: 2 * small_bytes + large_bytes,
+            total_bytes: small_bytes + large_bytes,
         }
+    }
+
+    /// The smallest budget in which a frame of `frame_bytes` has room beside the other shares.
+    pub(crate) fn least(frame_bytes: usize) -> usize {
+        let small_frames = SMALL_BYTES * SMALL_SHARE;
+        let others = frame_bytes.saturating_add(limits::INFLATE_MEMORY_BYTES);
+        small_frames.max(others.saturating_mul(SMALL_SHARE) / (SMALL_SHARE - 1) + 1)
     }
 
     /// Waits for `bytes` of the budget. First come, first served within each share.
@@ -73,17 +75,6 @@ impl Budget {
         pool.acquire_many_owned(permits).await.ok().map(Share)
     }
 
-    /// Room for `bytes` of an answer. The first part of an answer waits for it, and holds nothing while it waits; later
-    /// parts take what is there or go without.
-    pub(crate) async fn answer(&self, bytes: usize, first: bool) -> Option<Share> {
-        let permits = u32::try_from(bytes.min(self.answer_bytes)).ok()?;
-        let pool = self.answers.clone();
-        if first {
-            return pool.acquire_many_owned(permits).await.ok().map(Share);
-        }
-        pool.try_acquire_many_owned(permits).ok().map(Share)
-    }
-
     /// Waits for the turn to inflate a batch.
     pub(crate) async fn inflating(&self) -> Option<Share> {
         self.inflating.clone().acquire_owned().await.ok().map(Share)
@@ -91,9 +82,7 @@ impl Budget {
 
     /// Bytes in use and bytes in all.
     pub(crate) fn usage(&self) -> (usize, usize) {
-        let free = self.small.available_permits()
-            + self.large.available_permits()
-            + self.answers.available_permits();
+        let free = self.small.available_permits() + self.large.available_permits();
         (self.total_bytes.saturating_sub(free), self.total_bytes)
     }
 }
@@ -106,23 +95,19 @@ mod tests {
 
     #[tokio::test]
     async fn giants_wait_for_each_other_and_never_for_small_frames() {
-        let budget = Budget::new(1024 * 1024, 512 * 1024);
-        let first = budget.clone().admit(512 * 1024).await;
-        let waiting = tokio::time::timeout(Duration::from_millis(20), budget.clone().admit(512 * 1024)).await;
+        const GIANT: usize = 512 * 1024;
+        let budget = Budget::new(Budget::least(GIANT));
+        let first = budget.clone().admit(GIANT).await;
+        let waiting = tokio::time::timeout(Duration::from_millis(20), budget.clone().admit(GIANT)).await;
         assert!(waiting.is_err(), "the second giant must wait");
         assert!(budget.clone().admit(1024).await.is_some(), "a small frame must not");
         drop(first);
-        assert!(budget.clone().admit(512 * 1024).await.is_some());
+        assert!(budget.clone().admit(GIANT).await.is_some());
         assert_eq!(budget.usage().0, 0, "everything was given back");
 
-        let answer = budget.answer(256 * 1024, true).await;
-        assert!(
-            answer.is_some() && budget.answer(1024, false).await.is_none(),
-            "the rest of an answer goes without"
-        );
         let frame = charged(Bytes::from(vec![0; 1024]), budget.clone().admit(1024).await);
         let part = frame.slice(10..20);
-        drop((answer, frame));
+        drop(frame);
         assert_eq!(budget.usage().0, 1024, "a part of a frame holds the whole");
         drop(part);
         assert_eq!(budget.usage().0, 0);

@@ -5,12 +5,12 @@
 //! that finds less than `min_bytes` waits, as a waiter in the partitions' lists and not as a task of its own, until
 //! enough is visible or `max_wait_ms` is over. Fetch sessions (KIP-227) are declined by answering session id 0.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use forebay_base::{LeaderEpoch, Offset, Piece};
-use forebay_log::Slice;
+use forebay_log::{Glance, LogError, Slice};
 use forebay_meta::Topic;
 use forebay_replica::{Partition, View, Waiter};
 use forebay_wire::Payload;
@@ -20,11 +20,9 @@ use forebay_wire::kafka::fetch::{
     FetchableTopicResponse, PartitionData,
 };
 
-use super::budget::charged;
 use super::call::Call;
 use super::codes::{code_for_fetch, of_log_error, of_refused, of_unavailable};
 use crate::partitions::Hosted;
-use crate::shared::Shared;
 
 const TOPIC_IDS_FROM_VERSION: i16 = 13;
 const READ_COMMITTED: i8 = 1;
@@ -43,8 +41,6 @@ struct Asked {
     bytes_max: u64,
     target: Result<Arc<Partition>, ErrorCode>,
     epoch: i32,
-    /// A look found bytes that were not in memory. Looking brings some of them in, unchecked, so the first answer stays.
-    cold: AtomicBool,
     /// Epoch of the record before `from`, where the client tells it (version 12).
     last_epoch: i32,
 }
@@ -114,7 +110,6 @@ async fn resolve<'a>(call: &Call, asked: &'a FetchTopic) -> AskedTopic<'a> {
             target: target(call, topic.as_deref(), partition, missing).await,
             epoch: partition.current_leader_epoch,
             last_epoch: partition.last_fetched_epoch,
-            cold: AtomicBool::new(false),
         });
     }
     AskedTopic { request: asked, name: topic.map(|topic| topic.name.clone()), partitions }
@@ -146,7 +141,7 @@ async fn wait_for(call: &Call, topics: &[AskedTopic<'_>], wanted: &Wanted) -> Ve
     let mut guards = None;
     loop {
         let woken = waiter.woken();
-        let found = look(call, topics, wanted);
+        let found = look(call, topics, wanted).await;
         let bytes: u64 =
             found.iter().flatten().filter_map(|found| found.slice.as_ref()).map(Slice::len).sum();
         let answerable =
@@ -170,27 +165,33 @@ async fn wait_for(call: &Call, topics: &[AskedTopic<'_>], wanted: &Wanted) -> Ve
     }
 }
 
-fn look(call: &Call, topics: &[AskedTopic<'_>], wanted: &Wanted) -> Vec<Vec<Found>> {
+async fn look(call: &Call, topics: &[AskedTopic<'_>], wanted: &Wanted) -> Vec<Vec<Found>> {
     let mut left = wanted.bytes_max;
     let mut first = true;
-    let mut look_at = |asked: &Asked| {
-        let found = match &asked.target {
-            Ok(partition) if call.node.partitions.get(partition.id()).is_none() => {
-                Found::refused(ErrorCode::UnknownTopicOrPartition)
+    let mut looks = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let mut found = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            let one = match &asked.target {
+                Ok(partition) if call.node.partitions.get(partition.id()).is_none() => {
+                    Found::refused(ErrorCode::UnknownTopicOrPartition)
+                }
+                Ok(partition) => look_one(asked, partition, left, first, wanted.committed).await,
+                Err(error) => Found::refused(*error),
+            };
+            if let Some(slice) = &one.slice {
+                left = left.saturating_sub(slice.len());
+                first = false;
             }
-            Ok(partition) => look_one(asked, partition.view(), left, first, wanted.committed),
-            Err(error) => Found::refused(*error),
-        };
-        if let Some(slice) = &found.slice {
-            left = left.saturating_sub(slice.len());
-            first = false;
+            found.push(one);
         }
-        found
-    };
-    topics.iter().map(|topic| topic.partitions.iter().map(&mut look_at).collect()).collect()
+        looks.push(found);
+    }
+    looks
 }
 
-fn look_one(asked: &Asked, view: Arc<View>, left: u64, first: bool, committed: bool) -> Found {
+async fn look_one(asked: &Asked, partition: &Partition, left: u64, first: bool, committed: bool) -> Found {
+    let view = partition.view();
     let bytes_max = asked.bytes_max.min(left);
     let diverging = diverging(asked, &view);
     let result = match view.check_epoch(LeaderEpoch(asked.epoch)) {
@@ -199,12 +200,9 @@ fn look_one(asked: &Asked, view: Arc<View>, left: u64, first: bool, committed: b
         Ok(()) if asked.from < view.start || asked.from > view.end => Err(ErrorCode::OffsetOutOfRange),
         Ok(()) => {
             let upto = if committed { view.stable } else { view.high_watermark };
-            read(&view, asked.from, upto, bytes_max, first)
+            find(partition, &view, asked.from..upto, bytes_max, first).await
         }
     };
-    if matches!(&result, Ok(Some(slice)) if !slice.is_cached()) {
-        asked.cold.store(true, Ordering::Relaxed);
-    }
     let (error, slice) = result.map_or_else(|error| (error, None), |slice| (ErrorCode::None, slice));
     Found { error, view: Some(view), slice, diverging }
 }
@@ -218,22 +216,37 @@ fn diverging(asked: &Asked, view: &View) -> Option<(LeaderEpoch, Offset)> {
     (epoch.0 < asked.last_epoch || end < asked.from).then_some((epoch, end))
 }
 
-/// The slice to send, or nothing: past the bound, or no room left and not the first.
-fn read(
+/// The slice to send, or nothing: past the bound, or no room left and not the first. Where finding it takes the device,
+/// that is done off the reactor.
+async fn find(
+    partition: &Partition,
     view: &View,
-    from: Offset,
-    upto: Offset,
+    range: Range<Offset>,
     bytes_max: u64,
     first: bool,
 ) -> Result<Option<Slice>, ErrorCode> {
-    if from >= upto || (bytes_max == 0 && !first) {
+    if range.is_empty() || (bytes_max == 0 && !first) {
         return Ok(None);
     }
-    match view.segments.read(from, upto, bytes_max) {
-        Ok(Some(slice)) if slice.len() <= bytes_max || first => Ok(Some(slice)),
-        Ok(_) => Ok(None),
+    let found = match view.segments.glance(range.start, range.end, bytes_max) {
+        Ok(Glance::Nothing) => Ok(None),
+        Ok(Glance::Found(slice)) => Ok(Some(slice)),
+        Ok(Glance::Cold) => {
+            let segments = view.segments.clone();
+            waited(partition, move || segments.read(range.start, range.end, bytes_max)).await
+        }
         Err(error) => Err(of_log_error(&error)),
-    }
+    };
+    found.map(|slice| slice.filter(|slice| slice.len() <= bytes_max || first))
+}
+
+/// Reads off the reactor.
+async fn waited<T: Send + 'static>(
+    partition: &Partition,
+    read: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, ErrorCode> {
+    let read = partition.off_reactor(read).await.ok_or(ErrorCode::KafkaStorageError)?;
+    read.map_err(|error| of_log_error(&error))
 }
 
 async fn assemble(
@@ -243,13 +256,11 @@ async fn assemble(
     committed: bool,
 ) -> FetchResponse {
     let mut response = FetchResponse::default();
-    let mut first = true;
     for (topic, found) in topics.into_iter().zip(found) {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         let mut bytes = 0;
         for (asked, found) in topic.partitions.iter().zip(found) {
-            let data = partition_data(call, asked, found, committed, first).await;
-            first &= data.records.as_ref().is_none_or(Payload::is_empty);
+            let data = partition_data(call, asked, found, committed).await;
             bytes += data.records.as_ref().map_or(0, Payload::len);
             partitions.push(data);
         }
@@ -265,17 +276,11 @@ async fn assemble(
     response
 }
 
-async fn partition_data(
-    call: &Call,
-    asked: &Asked,
-    found: Found,
-    committed: bool,
-    first: bool,
-) -> PartitionData {
+async fn partition_data(call: &Call, asked: &Asked, found: Found, committed: bool) -> PartitionData {
     let (mut error, mut records) = (found.error, None);
-    if let Some(slice) = found.slice {
-        match payload(&call.node, slice, asked.cold.load(Ordering::Relaxed), first).await {
-            Ok(piece) => records = piece.map(Payload::from),
+    if let (Some(slice), Ok(partition)) = (found.slice, &asked.target) {
+        match payload(partition, slice).await {
+            Ok(piece) => records = Some(Payload::from(piece)),
             Err(code) => error = code,
         }
     }
@@ -305,20 +310,11 @@ async fn partition_data(
     data
 }
 
-/// Cached bytes go out as they lie in the file; cold ones are read and checked off the reactor, into memory for which
-/// there must be room. What has none is left for the client's next request, unless it is the first.
-async fn payload(
-    node: &Arc<Shared>,
-    slice: Slice,
-    cold: bool,
-    first: bool,
-) -> Result<Option<Piece>, ErrorCode> {
-    if !cold {
-        return Ok(Some(slice.piece()));
+/// Bytes that are in memory and known to be sound go out as they lie in the file. Others are read through and checked off
+/// the reactor first; they take no memory of ours either.
+async fn payload(partition: &Partition, slice: Slice) -> Result<Piece, ErrorCode> {
+    if slice.is_ready() {
+        return Ok(slice.piece());
     }
-    let bytes = usize::try_from(slice.len()).unwrap_or(usize::MAX);
-    let Some(share) = node.budget.answer(bytes, first).await else { return Ok(None) };
-    let read = node.cold.run(move || slice.read_checked()).await.ok_or(ErrorCode::KafkaStorageError)?;
-    let bytes = read.map_err(|error| of_log_error(&error))?;
-    Ok(Some(Piece::Bytes(charged(bytes, Some(share)))))
+    waited(partition, move || slice.check()).await.map(|sound| sound.piece())
 }

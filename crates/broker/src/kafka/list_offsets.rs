@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use forebay_base::{LeaderEpoch, Offset};
-use forebay_replica::{View, max_timestamp, offset_for_timestamp};
+use forebay_replica::{Partition, View, max_timestamp, offset_for_timestamp};
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -70,10 +70,12 @@ async fn look_up(
         EARLIEST => (view.start.0, -1),
         EARLIEST_LOCAL if call.version >= EARLIEST_LOCAL_FROM_VERSION => (view.start.0, -1),
         MAX_TIMESTAMP if call.version >= MAX_TIMESTAMP_FROM_VERSION => {
-            search(call, &view, move |view| max_timestamp(&view.segments, upto)).await?
+            search(&partition, &view, move |view| max_timestamp(&view.segments, upto)).await?
         }
         negative if negative < 0 => return Err(ErrorCode::UnsupportedVersion),
-        target => search(call, &view, move |view| offset_for_timestamp(&view.segments, target, upto)).await?,
+        target => {
+            search(&partition, &view, move |view| offset_for_timestamp(&view.segments, target, upto)).await?
+        }
     };
     Ok((found, view))
 }
@@ -82,12 +84,12 @@ type Found = Result<Option<(Offset, i64)>, forebay_log::LogError>;
 
 /// Searching reads the log, perhaps from the device, so it is done off the reactor.
 async fn search(
-    call: &Call,
+    partition: &Partition,
     view: &Arc<View>,
     search: impl FnOnce(&View) -> Found + Send + 'static,
 ) -> Result<(i64, i64), ErrorCode> {
     let (view, start) = (view.clone(), view.start);
-    let found = call.node.cold.run(move || search(&view)).await.ok_or(ErrorCode::RequestTimedOut)?;
+    let found = partition.off_reactor(move || search(&view)).await.ok_or(ErrorCode::RequestTimedOut)?;
     let found = found.map_err(|error| of_log_error(&error))?;
     // The batch found may begin before the log start, where records were deleted from it.
     Ok(found.map_or(NOT_FOUND, |(offset, timestamp)| (offset.max(start).0, timestamp)))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_meta::Topic;
-use forebay_replica::{Acks, Appended, Batch, IntakeRules, Refused, intake};
+use forebay_replica::{Acks, Appended, Batch, IntakeRules, Partition, Refused, intake};
 use forebay_wire::Text;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::produce::{
@@ -82,7 +82,7 @@ async fn queue(
         return Err(ErrorCode::KafkaStorageError.into());
     };
     let records = data.records.ok_or(ErrorCode::InvalidRecord)?;
-    let batch = check(call, records, intake_rules(&settings)).await?;
+    let batch = check(call, &partition, records, intake_rules(&settings)).await?;
     if batch.is_zstd() && call.version < ZSTD_FROM_VERSION {
         return Err(ErrorCode::UnsupportedCompressionType.into());
     }
@@ -92,12 +92,20 @@ async fn queue(
 
 /// Checks a batch; one that must be inflated for it, off the reactor and one at a time in the whole process, so that
 /// small batches of many clients cannot become much memory at once.
-async fn check(call: &Call, records: Bytes, rules: IntakeRules) -> Result<Batch, Failure> {
+async fn check(
+    call: &Call,
+    partition: &Partition,
+    records: Bytes,
+    rules: IntakeRules,
+) -> Result<Batch, Failure> {
     let now = call.node.clock.wall();
-    let checked = if intake::inflates(&records, &rules) {
-        let _turn = call.node.budget.inflating().await;
-        let check = move || intake::check(records, &rules, now);
-        call.node.cold.run(check).await.ok_or(ErrorCode::RequestTimedOut)?
+    let checked = if intake::inflates(&records, &rules, now) {
+        let turn = call.node.budget.inflating().await;
+        let check = move || {
+            let _turn = turn;
+            intake::check(records, &rules, now)
+        };
+        partition.off_reactor(check).await.ok_or(ErrorCode::RequestTimedOut)?
     } else {
         intake::check(records, &rules, now)
     };

@@ -166,9 +166,13 @@ impl File for RealFile {
                 .all(|at| self.probe(at))
     }
 
-    fn expect_random(&self) {
-        // Where the file system does not know the hint, more is read than was asked for.
-        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::Random);
+    fn read_now(&self, at: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match rustix::io::preadv2(&self.0, &mut [IoSliceMut::new(buf)], at, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(read),
+            Err(Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+            // The file system does not know the flag, or a signal came: read as usual.
+            Err(_) => self.read_at(at, buf),
+        }
     }
 
     fn drop_cache(&self) -> io::Result<()> {

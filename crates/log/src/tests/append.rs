@@ -22,7 +22,7 @@ fn what_is_appended_is_read_byte_for_byte() {
     assert_eq!(slice.piece().read().unwrap(), expected);
     assert_eq!(slice.read_checked().unwrap(), expected);
     assert_eq!(log.size_bytes(), expected.len() as u64);
-    assert!(slice.is_cached());
+    assert!(slice.is_ready());
     sync(&mut log);
     assert_eq!(log.durable_end(), Offset(10));
     assert_eq!(epochs(&log), [(0, 0), (2, 4)]);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::LogError;
+use crate::{Glance, LogError};
 
 #[test]
 fn whole_batches_only_and_the_first_one_always() {
@@ -131,6 +131,46 @@ fn a_checked_read_ends_before_the_damage() {
     assert!(matches!(error, LogError::Corrupt { offset: Offset(5), .. }), "{error}");
     assert!(error.to_string().contains("CRC-32C"), "{error}");
     assert_eq!(read_all(&log.segments(), 10), [10, 15, 20, 25], "what lies behind can be read");
+}
+
+/// Whatever the page cache holds.
+#[test]
+fn bytes_are_sent_unchecked_only_if_this_process_wrote_or_checked_them() {
+    let place = Place::new();
+    let mut log = place.three_segments();
+    let slice = |log: &Log, from| log.segments().read(Offset(from), ALL, 10_000).unwrap().unwrap();
+    assert!(slice(&log, 0).is_ready() && slice(&log, 20).is_ready(), "it wrote them");
+    log.close(b"").unwrap();
+
+    let mut log = place.open(true);
+    let old = slice(&log, 20);
+    assert!(!old.is_ready(), "another process wrote them");
+    log.append(&[batch(&log, 5, 1, 1)], NOW).unwrap();
+    assert!(!slice(&log, 20).is_ready(), "in part");
+    assert!(slice(&log, 30).is_ready());
+    assert_eq!(old.clone().check().unwrap().len(), old.len());
+    assert!(old.is_ready() && slice(&log, 20).is_ready(), "checked now");
+    assert!(!slice(&log, 10).is_ready());
+    log.roll(b"", NOW).unwrap();
+    assert!(slice(&log, 20).is_ready(), "a roll forgets nothing");
+
+    drop(log);
+    let log = place.open(false);
+    assert!(!slice(&log, 30).is_ready(), "believed by the recovery point, not checked");
+    damage(&place.path(Kind::Log, 0), 70);
+    assert!(slice(&log, 0).check().is_err());
+}
+
+#[test]
+fn a_glance_finds_what_is_open_and_never_opens() {
+    let place = Place::new();
+    let log = place.three_segments();
+    let glance = |from| log.segments().glance(Offset(from), ALL, 10_000).unwrap();
+    assert!(matches!(glance(0), Glance::Cold), "a sealed segment that nobody has read");
+    assert!(matches!(glance(20), Glance::Found(slice) if bases(&slice)[0] == 20));
+    assert!(matches!(glance(30), Glance::Nothing));
+    log.segments().read(Offset(0), ALL, 1).unwrap();
+    assert!(matches!(glance(0), Glance::Found(_)));
 }
 
 #[test]

@@ -36,7 +36,13 @@ impl House {
         let disk = Arc::new(FaultyDisk::new(Arc::clone(&self.faults)));
         let workers = ThreadWorkers::new(self.clock.clone());
         let path = self.dir.path().join("partitions");
-        self.volume = Some(Volume::start(disk, &workers, self.clock.clone(), path, 2, 2));
+        self.volume = Some(Volume::start(
+            disk,
+            &workers,
+            self.clock.clone(),
+            path,
+            Threads { writers: 2, sync_helpers: 2, readers: 1 },
+        ));
     }
 
     fn volume(&self) -> &Volume {

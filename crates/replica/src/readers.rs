@@ -1,0 +1,32 @@
+use std::sync::Arc;
+
+use forebay_base::{Workers, limits};
+use forebay_log::Pool;
+use tokio::sync::oneshot;
+
+/// The threads of one volume for reads that must wait for its device, so that no event loop ever does.
+#[derive(Debug, Clone)]
+pub(crate) struct Readers(Arc<Pool>);
+
+impl Readers {
+    /// Starts `threads` readers (at least one).
+    pub(crate) fn start(workers: &dyn Workers, threads: usize) -> Self {
+        Self(Arc::new(Pool::start(workers, threads, "reader", limits::READS_MAX)))
+    }
+
+    /// Runs `read` on a reader thread. `None` if too many reads wait already, the volume has stopped, or it panicked.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        // The asker may have gone; then nobody wants the result.
+        self.0.submit(Box::new(move || drop(reply.send(read())))).ok()?;
+        answer.await.ok()
+    }
+
+    /// Lets the readers finish what is queued, and ends them.
+    pub(crate) fn stop(&self) -> bool {
+        self.0.stop()
+    }
+}
