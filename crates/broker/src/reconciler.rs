@@ -7,7 +7,7 @@ use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
 use forebay_log::DirError;
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
-use forebay_replica::{Partition, PartitionConfig, Refused, Threads, Volume};
+use forebay_replica::{Flush, Partition, PartitionConfig, Refused, Threads, Volume};
 use tokio::sync::{oneshot, watch};
 
 use crate::directories::Directory;
@@ -305,6 +305,7 @@ impl Reconciler {
         PartitionConfig {
             log: log_config(settings),
             producer_expiry: self.producer_expiry,
+            flush: if settings.flush_async { Flush::Async } else { Flush::Sync },
             retention_check: self.retention_check,
         }
     }

@@ -7,6 +7,8 @@ use crate::inbox::Slot;
 /// What comes by time, per partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Chore {
+    /// Syncing what nobody waits for.
+    Sync,
     /// Retention, forgetting of producers, rolling by age.
     Tend,
     /// Persisting the recovery point.
@@ -34,7 +36,7 @@ impl Alarms {
     }
 
     pub(crate) fn cancel(&mut self, slot: Slot) {
-        for chore in [Chore::Tend, Chore::Checkpoint] {
+        for chore in [Chore::Sync, Chore::Tend, Chore::Checkpoint] {
             if let Some(due) = self.set.remove(&(slot, chore)) {
                 self.by_time.remove(&(due, slot, chore));
             }

@@ -10,6 +10,16 @@ use crate::Refused;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// What commits a batch: a topic's `flush.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flush {
+    /// Stable storage. Nothing acknowledged to `acks=all` is lost in a power cut.
+    #[default]
+    Sync,
+    /// The write into the page cache. A power cut may take what was acknowledged in the last second.
+    Async,
+}
+
 /// When an append is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acks {
@@ -47,7 +57,12 @@ pub enum Event {
         at: WallTime,
     },
     /// All batches of the `Write` effects so far are in the file, whole and in order.
-    Written,
+    Written {
+        /// Their bytes.
+        bytes: u64,
+        /// True if a fetch waits for the high watermark to move.
+        watched: bool,
+    },
     /// None of the batches of the open `Write` effects is in the file.
     WriteFailed {
         /// A sentence for the clients.
@@ -57,12 +72,16 @@ pub enum Event {
     Synced {
         /// First offset that may not be durable.
         upto: Offset,
+        /// True if a fetch waits for the high watermark to move.
+        watched: bool,
     },
     /// A sync failed, so nothing written since the last success may be believed (rule R32).
     SyncFailed {
         /// A sentence for the clients.
         reason: String,
     },
+    /// A fetch has begun to wait for the high watermark to move.
+    Watched,
     /// Rolling a segment has made everything below `upto` durable, without a `Sync` effect.
     RolledDurable {
         /// First offset that may not be durable.
@@ -94,6 +113,8 @@ pub enum Event {
     Configure {
         /// `producer.id.expiration.ms`.
         producer_expiry: Duration,
+        /// `flush.mode`.
+        flush: Flush,
     },
     /// [`next_timeout`](crate::Replica::next_timeout) has come.
     Timeout {

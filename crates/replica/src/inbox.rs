@@ -27,6 +27,8 @@ pub(crate) enum Message {
     Configure(Slot, PartitionConfig),
     /// The metadata says that this node leads in this epoch.
     Lead(Slot, LeaderEpoch),
+    /// A fetch waits for what is written and not committed.
+    Watched(Slot),
     /// Make everything durable and close the log.
     Close(Slot, Reply<()>),
     /// Remove the log.

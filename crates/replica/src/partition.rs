@@ -7,7 +7,7 @@ use forebay_log::{LogConfig, LogError};
 use tokio::sync::oneshot;
 
 use crate::Refused;
-use crate::event::{Acks, Appended};
+use crate::event::{Acks, Appended, Flush};
 use crate::inbox::{Append, Inbox, Message, Slot};
 use crate::intake::Batch;
 use crate::readers::Readers;
@@ -21,6 +21,8 @@ pub struct PartitionConfig {
     pub log: LogConfig,
     /// `producer.id.expiration.ms`: how long the sequences of a silent producer are remembered.
     pub producer_expiry: Duration,
+    /// `flush.mode`: what commits a batch.
+    pub flush: Flush,
     /// `log.retention.check.interval.ms`: how often retention is applied.
     pub retention_check: Duration,
 }
@@ -112,9 +114,15 @@ impl Partition {
         self.ask(|reply| Message::Delete(self.slot, reply))
     }
 
-    /// Has `waiter` woken by every publication that lets a reader see more, until the guard is dropped.
+    /// Has `waiter` woken by every publication that lets a reader see more, until the guard is dropped. What is written
+    /// and not committed is synced at once: somebody waits for it now.
     pub fn watch(&self, waiter: &Arc<Waiter>) -> WatchGuard {
-        self.waiters.watch(waiter)
+        let guard = self.waiters.watch(waiter);
+        let view = self.view.load();
+        if view.high_watermark < view.end {
+            self.inbox.post(Message::Watched(self.slot));
+        }
+        guard
     }
 
     fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> oneshot::Receiver<T> {
@@ -145,6 +153,11 @@ impl Partition {
     pub(crate) fn publish_failure(&self, reason: &Arc<str>) {
         let view = View { failed: Some(Arc::clone(reason)), ..View::clone(&self.view.load()) };
         self.publish(view);
+    }
+
+    /// True if a fetch waits for the high watermark to move.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.waiters.any()
     }
 
     /// Wakes every waiter: the partition goes.

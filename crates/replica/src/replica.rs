@@ -6,11 +6,19 @@ use forebay_base::{Instant, LeaderEpoch, Offset, WallTime};
 use forebay_records::{BatchHeader, TimestampType};
 
 use crate::Refused;
-use crate::event::{Acks, Appended, Effect, Event, Ticket};
+use crate::event::{Acks, Appended, Effect, Event, Flush, Ticket};
 use crate::producers::{Producers, Verdict};
 
 /// How often silent producers are looked for; Kafka's `producer.id.expiration.check.interval.ms`.
 const EXPIRY_CHECK: Duration = Duration::from_secs(600);
+
+/// How long a batch that nobody waits for may stay invisible: a sync starts at the latest so long after its write ...
+const VISIBLE_WITHIN: Duration = Duration::from_millis(10);
+/// ... or after this many bytes.
+const VISIBLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// With `flush.mode=async`, a sync starts at the latest so long after a write; it bounds what a power cut takes.
+const ASYNC_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where a partition's log stands. Always in this order:
 ///
@@ -22,6 +30,7 @@ const EXPIRY_CHECK: Duration = Duration::from_secs(600);
 ///     |         `- below: no open transaction (LSO); read_committed ends here
 ///     `- below: deleted
 /// ```
+/// Only with `flush.mode=async` does the high watermark run ahead of `durable`, up to `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Positions {
     /// First offset kept.
@@ -37,10 +46,10 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// True if they are in the order above.
+    /// True if they are in the order above, as far as it is the same in every flush mode.
     pub fn hold(&self) -> bool {
         let Self { start, stable, high_watermark, durable, end } = *self;
-        start <= stable && stable <= high_watermark && high_watermark <= durable && durable <= end
+        start <= stable && stable <= high_watermark && high_watermark <= end && durable <= end
     }
 }
 
@@ -93,10 +102,15 @@ pub struct Replica {
     role: Role,
     epoch: LeaderEpoch,
     producer_expiry: Duration,
+    flush: Flush,
     positions: Positions,
     /// The end of the log once the open `Write` effects are in the file.
     tentative_end: Offset,
     syncing: bool,
+    /// Bytes written since the last sync was asked for.
+    unsynced_bytes: u64,
+    /// When a sync starts though nobody waits for it.
+    sync_due: Option<Instant>,
     producers: Producers,
     expiry_due: Instant,
     /// Appends whose batch is in an open `Write` effect.
@@ -109,15 +123,24 @@ pub struct Replica {
 
 impl Replica {
     /// A replica that leads in `epoch`, on a log just opened.
-    pub fn new(now: Instant, epoch: LeaderEpoch, producer_expiry: Duration, found: Recovered) -> Self {
+    pub fn new(
+        now: Instant,
+        epoch: LeaderEpoch,
+        producer_expiry: Duration,
+        flush: Flush,
+        found: Recovered,
+    ) -> Self {
         let Recovered { start, durable, end, producers } = found;
         Self {
             role: Role::Leading,
             epoch,
             producer_expiry,
+            flush,
             positions: Positions { start, stable: durable, high_watermark: durable, durable, end },
             tentative_end: end,
             syncing: false,
+            unsynced_bytes: 0,
+            sync_due: None,
             producers,
             expiry_due: now + EXPIRY_CHECK,
             writing: Vec::new(),
@@ -156,12 +179,18 @@ impl Replica {
 
     /// When `Timeout` is due.
     pub fn next_timeout(&self) -> Option<Instant> {
-        (!self.producers.is_empty()).then_some(self.expiry_due)
+        let expiry_due = (!self.producers.is_empty()).then_some(self.expiry_due);
+        self.sync_due.into_iter().chain(expiry_due).min()
+    }
+
+    /// When a sync is due that nobody waits for.
+    pub fn sync_due(&self) -> Option<Instant> {
+        self.sync_due
     }
 
     /// Takes in an event; adds to `effects` what is to be done.
     pub fn step(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
-        let (before, first) = ((self.positions, self.epoch, self.role.clone()), effects.len());
+        let (before, first) = (self.shown(), effects.len());
         match event {
             Event::Append { ticket, header, acks, timestamp_type, at } => {
                 let append_time = match timestamp_type {
@@ -170,12 +199,17 @@ impl Replica {
                 };
                 self.append(Sent { ticket, header, acks, append_time, at }, effects);
             }
-            Event::Written => self.written(effects),
+            Event::Written { bytes, watched } => {
+                self.written(bytes, effects);
+                self.sync(now, watched, effects);
+            }
             Event::WriteFailed { reason } => self.write_failed(&reason, effects),
-            Event::Synced { upto } => {
+            Event::Synced { upto, watched } => {
                 self.syncing = false;
                 self.durable(upto, effects);
+                self.sync(now, watched, effects);
             }
+            Event::Watched => self.sync(now, true, effects),
             Event::SyncFailed { reason } => {
                 self.syncing = false;
                 self.fail(&reason, effects);
@@ -185,20 +219,33 @@ impl Replica {
             Event::StartMoved { to } => self.start_moved(to, effects),
             Event::StartStuck { reason } => self.start_stuck(&reason, effects),
             Event::Lead { epoch } => self.lead(epoch, effects),
-            Event::Configure { producer_expiry } => self.producer_expiry = producer_expiry,
+            Event::Configure { producer_expiry, flush } => {
+                (self.producer_expiry, self.flush) = (producer_expiry, flush);
+            }
             Event::Timeout { at } => {
-                self.producers.expire(at, self.producer_expiry);
-                self.expiry_due = now + EXPIRY_CHECK;
+                if self.expiry_due <= now {
+                    self.producers.expire(at, self.producer_expiry);
+                    self.expiry_due = now + EXPIRY_CHECK;
+                }
+                self.sync(now, false, effects);
             }
             Event::Stop => {
                 self.role = Role::Stopped;
+                self.sync_due = None;
                 self.send_away(&Refused::NotLeader, effects);
             }
         }
         // Before the answers: whoever has an answer must find what it speaks of.
-        if before != (self.positions, self.epoch, self.role.clone()) {
+        if before != self.shown() {
             effects.insert(first, Effect::Publish);
         }
+    }
+
+    /// What readers are shown.
+    fn shown(&self) -> (Positions, LeaderEpoch, bool) {
+        let Positions { start, stable, high_watermark, end, .. } = self.positions;
+        let unseen = Offset(0);
+        (Positions { start, stable, high_watermark, durable: unseen, end }, self.epoch, self.role == Role::Leading)
     }
 
     /// Why nothing may be written, if so.
@@ -258,13 +305,16 @@ impl Replica {
         Effect::Answer { ticket, result: Ok(Appended { base_offset, log_append_time, log_start }) }
     }
 
-    fn written(&mut self, effects: &mut Vec<Effect>) {
+    fn written(&mut self, bytes: u64, effects: &mut Vec<Effect>) {
         self.positions.end = self.tentative_end;
+        self.unsynced_bytes += bytes;
         self.producers.settle();
+        if self.flush == Flush::Async {
+            self.commit(effects);
+        }
         for waiter in std::mem::take(&mut self.writing) {
             self.wait(waiter, effects);
         }
-        self.sync(effects);
     }
 
     fn write_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
@@ -278,10 +328,19 @@ impl Replica {
         }
     }
 
-    /// Group commit without a timer: the next sync starts when the last one ends.
-    fn sync(&mut self, effects: &mut Vec<Effect>) {
-        if self.role == Role::Leading && !self.syncing && self.positions.end > self.positions.durable {
-            self.syncing = true;
+    /// Group commit without a timer: while somebody waits, the next sync starts when the last one ends. What nobody
+    /// waits for is synced together with what comes within the next moments.
+    fn sync(&mut self, now: Instant, watched: bool, effects: &mut Vec<Effect>) {
+        if self.role != Role::Leading || self.syncing || self.positions.end <= self.positions.durable {
+            return;
+        }
+        let (awaited, within) = match self.flush {
+            Flush::Sync => (watched || self.unsynced_bytes >= VISIBLE_BYTES_MAX, VISIBLE_WITHIN),
+            Flush::Async => (false, ASYNC_WITHIN),
+        };
+        let due = *self.sync_due.get_or_insert(now + within);
+        if awaited || !self.committing.is_empty() || due <= now {
+            (self.syncing, self.unsynced_bytes, self.sync_due) = (true, 0, None);
             effects.push(Effect::Sync);
         }
     }
@@ -292,7 +351,9 @@ impl Replica {
         }
         self.positions.durable = self.positions.durable.max(upto.min(self.positions.end));
         self.commit(effects);
-        self.sync(effects);
+        if self.positions.durable == self.positions.end {
+            self.sync_due = None;
+        }
     }
 
     /// The durable ends of the in-sync replicas. This one is the whole set today.
@@ -300,9 +361,13 @@ impl Replica {
         std::iter::once(self.positions.durable)
     }
 
-    /// The high watermark is the least durable end of the in-sync replicas (rule R18); it never moves back.
+    /// The high watermark is the least durable end of the in-sync replicas (rule R18), or, with `flush.mode=async`, the
+    /// end of the log; it never moves back.
     fn commit(&mut self, effects: &mut Vec<Effect>) {
-        let committed = self.in_sync_durable().min().unwrap_or(self.positions.high_watermark);
+        let committed = match self.flush {
+            Flush::Sync => self.in_sync_durable().min().unwrap_or(self.positions.high_watermark),
+            Flush::Async => self.positions.end,
+        };
         self.positions.high_watermark = self.positions.high_watermark.max(committed);
         self.positions.stable = self.positions.high_watermark;
         while let Some(first) = self.committing.first_entry()
@@ -368,6 +433,7 @@ impl Replica {
         }
         let reason: Arc<str> = reason.into();
         self.role = Role::Failed(Arc::clone(&reason));
+        self.sync_due = None;
         self.send_away(&Refused::Storage(reason.to_string()), effects);
         effects.push(Effect::Fail { reason });
     }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forebay_base::{Clock, LeaderEpoch, Offset};
+use forebay_base::{Clock, Instant, LeaderEpoch, Offset};
 use forebay_log::{Disk, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
@@ -73,7 +73,7 @@ impl Tenant {
         let log = Log::open(Arc::clone(&site.disk), &dir, config.log.clone(), *clean)?;
         let producers = recover_producers(&log, site.clock.as_ref())?;
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
-        let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, found);
+        let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
         let view = view(&core, &log);
         let partition =
             Arc::new(Partition::new(*id, *slot, Arc::clone(&site.inbox), site.readers.clone(), view));
@@ -196,7 +196,8 @@ impl Tenant {
         match self.log.append(&batches, self.site.clock.wall()) {
             Ok(()) => {
                 self.troubled &= overdue;
-                self.step(Event::Written);
+                let bytes = batches.iter().map(|batch| batch.info.len as u64).sum();
+                self.step(Event::Written { bytes, watched: self.partition.is_watched() });
             }
             Err(error) => {
                 self.step(Event::WriteFailed { reason: error.to_string() });
@@ -223,10 +224,15 @@ impl Tenant {
         match result {
             Ok(()) => {
                 self.log.synced(upto);
-                self.step(Event::Synced { upto });
+                self.step(Event::Synced { upto, watched: self.partition.is_watched() });
             }
             Err(reason) => self.step(Event::SyncFailed { reason }),
         }
+    }
+
+    /// A fetch waits for what is written and not committed.
+    pub(crate) fn watched(&mut self) {
+        self.step(Event::Watched);
     }
 
     pub(crate) fn delete_records(&mut self, to: Option<Offset>, reply: Reply<Offset>) {
@@ -241,8 +247,20 @@ impl Tenant {
 
     pub(crate) fn configure(&mut self, config: PartitionConfig) {
         self.log.configure(config.log.clone());
-        self.step(Event::Configure { producer_expiry: config.producer_expiry });
+        self.step(Event::Configure { producer_expiry: config.producer_expiry, flush: config.flush });
         self.config = config;
+    }
+
+    /// When a sync is due that nobody waits for.
+    pub(crate) fn sync_due(&self) -> Option<Instant> {
+        self.core.sync_due()
+    }
+
+    /// Steps the core if its time has come.
+    pub(crate) fn tick(&mut self) {
+        if self.core.next_timeout().is_some_and(|due| due <= self.site.clock.now()) {
+            self.step(Event::Timeout { at: self.site.clock.wall() });
+        }
     }
 
     /// Retention, and what else time brings.
@@ -250,10 +268,8 @@ impl Tenant {
         if self.core.failure().is_some() {
             return;
         }
-        let (now, wall) = (self.site.clock.now(), self.site.clock.wall());
-        if self.core.next_timeout().is_some_and(|due| due <= now) {
-            self.step(Event::Timeout { at: wall });
-        }
+        self.tick();
+        let wall = self.site.clock.wall();
         if self.log.wants_roll(0, wall) && !self.core.is_syncing() {
             // On a full disk the roll fails, and it is retention that makes room again.
             let rolled = self.roll();

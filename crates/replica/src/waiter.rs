@@ -51,6 +51,11 @@ impl Waiters {
         WatchGuard { waiters: Arc::downgrade(self), number }
     }
 
+    /// True if anybody watches.
+    pub(crate) fn any(&self) -> bool {
+        !self.lock().list.is_empty()
+    }
+
     pub(crate) fn wake(&self) {
         for waiter in self.lock().list.values() {
             waiter.wake();

@@ -90,6 +90,7 @@ impl Writer {
                 self.with(slot, |tenant| tenant.configure(config));
                 self.schedule(slot, Chore::Tend);
             }
+            Message::Watched(slot) => self.with(slot, Tenant::watched),
             Message::Lead(slot, epoch) => self.with(slot, |tenant| tenant.lead(epoch)),
             Message::Close(slot, reply) => {
                 self.ask(slot, reply, Tenant::begin_close);
@@ -243,11 +244,20 @@ impl Writer {
     /// Sets the next alarm of a partition, in place of one that is set.
     fn schedule(&mut self, slot: Slot, chore: Chore) {
         let Some(Seat::Running(tenant)) = self.seats.get(&slot) else { return };
-        let every = match chore {
-            Chore::Tend => tenant.config().retention_check,
-            Chore::Checkpoint => CHECKPOINT_EVERY,
+        let due = match chore {
+            Chore::Sync => tenant.sync_due(),
+            Chore::Tend => Some(self.site.clock.now() + tenant.config().retention_check),
+            Chore::Checkpoint => Some(self.site.clock.now() + CHECKPOINT_EVERY),
         };
-        self.alarms.set(self.site.clock.now() + every, slot, chore);
+        if let Some(due) = due {
+            self.alarms.set(due, slot, chore);
+        }
+    }
+
+    fn arm_sync(&mut self, slot: Slot) {
+        if !self.alarms.is_set(slot, Chore::Sync) {
+            self.schedule(slot, Chore::Sync);
+        }
     }
 
     fn arm_checkpoint(&mut self, slot: Slot) {
@@ -270,7 +280,9 @@ impl Writer {
                     self.schedule(slot, Chore::Tend);
                 }
                 Chore::Checkpoint => self.with(slot, Tenant::checkpoint),
+                Chore::Sync => self.with(slot, Tenant::tick),
             }
+            self.arm_sync(slot);
             self.arm_checkpoint(slot);
         }
         self.alarms.next().is_some_and(|due| due <= now)
@@ -299,6 +311,7 @@ impl Worker for Writer {
         }
         for slot in std::mem::take(&mut self.touched) {
             self.with(slot, |_| {});
+            self.arm_sync(slot);
         }
         for Ended { slot, upto, result } in synced {
             self.with(slot, |tenant| {
@@ -306,6 +319,7 @@ impl Worker for Writer {
                 tenant.serve();
             });
             self.settle(slot);
+            self.arm_sync(slot);
             self.arm_checkpoint(slot);
         }
         let more = self.chores();

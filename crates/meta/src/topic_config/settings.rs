@@ -30,6 +30,8 @@ pub struct TopicSettings {
     pub segment_age_max: Duration,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u64,
+    /// `flush.mode` is `async`: batches are committed before they are on stable storage.
+    pub flush_async: bool,
     /// `max.message.bytes`: largest batch as sent.
     pub max_message_bytes: usize,
     /// `message.timestamp.type`.
@@ -58,6 +60,7 @@ impl TopicSettings {
             segment_bytes_max: values.number("segment.bytes", 1 << 30),
             segment_age_max: Duration::from_millis(values.number("segment.ms", u64::MAX)),
             index_interval_bytes: values.number("index.interval.bytes", 4096),
+            flush_async: values.text("flush.mode") == "async",
             max_message_bytes: values.number("max.message.bytes", 1_048_588),
             timestamp_type: match values.text("message.timestamp.type") {
                 "LogAppendTime" => TimestampType::LogAppendTime,

@@ -62,6 +62,14 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
         FOREVER,
         "Records are synced before they are acknowledged to acks=all, whatever this says.",
     ),
+    active(
+        "flush.mode",
+        "log.flush.mode",
+        Kind::OneOf(&["sync", "async"]),
+        "sync",
+        "What commits a batch: sync, stable storage; async, the write into memory. UNSAFE: with async a power cut \
+         takes acknowledged records of about the last second.",
+    ),
     inert(
         "flush.ms",
         "log.flush.interval.ms",

@@ -9,6 +9,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 struct Scene {
     replica: Replica,
+    now: Instant,
     tickets: u64,
     timestamp_type: TimestampType,
     talk: String,
@@ -18,13 +19,13 @@ impl Scene {
     fn new(start: i64, end: i64) -> Self {
         let (start, end, producers) = (Offset(start), Offset(end), Producers::default());
         let found = Recovered { start, durable: end, end, producers };
-        let replica = Replica::new(Instant(0), LeaderEpoch(3), DAY, found);
-        Self { replica, tickets: 0, timestamp_type: TimestampType::CreateTime, talk: String::new() }
+        let replica = Replica::new(Instant(0), LeaderEpoch(3), DAY, Flush::Sync, found);
+        Self { replica, now: Instant(0), tickets: 0, timestamp_type: TimestampType::CreateTime, talk: String::new() }
     }
 
     fn step(&mut self, name: &str, event: Event) {
         let mut effects = Vec::new();
-        self.replica.step(Instant(0), event, &mut effects);
+        self.replica.step(self.now, event, &mut effects);
         let effects: Vec<String> = effects.iter().map(|effect| self.tell(effect)).collect();
         self.talk += &format!("{name}: {}\n", effects.join(", "));
         assert!(self.replica.positions().hold());
@@ -90,7 +91,7 @@ impl Scene {
     }
 
     fn synced(&mut self, upto: i64) {
-        self.step("synced", Event::Synced { upto: Offset(upto) });
+        self.step("synced", Event::Synced { upto: Offset(upto), watched: true });
     }
 
     fn said(&self, expected: &str) {
@@ -105,13 +106,79 @@ fn name(refused: &Refused) -> String {
 }
 
 #[test]
+fn what_nobody_waits_for_is_synced_a_little_later() {
+    let mut scene = Scene::new(0, 10);
+    scene.append(1, Acks::Leader);
+    let unwatched = |bytes| Event::Written { bytes, watched: false };
+    scene.step("written", unwatched(100));
+    assert_eq!(scene.replica.next_timeout(), Some(Instant(0) + VISIBLE_WITHIN));
+    scene.append(1, Acks::Leader);
+    scene.step("much written", unwatched(VISIBLE_BYTES_MAX));
+    scene.append(1, Acks::Leader);
+    scene.step("written", unwatched(100));
+    scene.step("synced", Event::Synced { upto: Offset(12), watched: false });
+    scene.now = Instant(0) + VISIBLE_WITHIN;
+    scene.step("time", Event::Timeout { at: WallTime(50) });
+    scene.append(1, Acks::Leader);
+    scene.step("written", unwatched(100));
+    scene.synced(13);
+    scene.append(1, Acks::Leader);
+    scene.step("written", unwatched(100));
+    scene.step("synced", Event::Synced { upto: Offset(14), watched: false });
+    scene.step("watched", Event::Watched);
+    scene.said(
+        "append leader: write 1 at 10/3
+         written: publish 0..10..11, ok 1 10
+         append leader: write 2 at 11/3
+         much written: publish 0..10..12, ok 2 11, sync
+         append leader: write 3 at 12/3
+         written: publish 0..10..13, ok 3 12
+         synced: publish 0..12..13
+         time: sync
+         append leader: write 4 at 13/3
+         written: publish 0..12..14, ok 4 13
+         synced: publish 0..13..14, sync
+         append leader: write 5 at 14/3
+         written: publish 0..13..15, ok 5 14
+         synced: publish 0..14..15
+         watched: sync",
+    );
+}
+
+#[test]
+fn with_async_flush_the_write_commits() {
+    let mut scene = Scene::new(0, 10);
+    scene.step("configure", Event::Configure { producer_expiry: DAY, flush: Flush::Async });
+    scene.append(2, Acks::All);
+    scene.step("written", Event::Written { bytes: VISIBLE_BYTES_MAX, watched: true });
+    scene.now = Instant(0) + ASYNC_WITHIN;
+    scene.step("time", Event::Timeout { at: WallTime(50) });
+    scene.append(1, Acks::All);
+    scene.step("configure", Event::Configure { producer_expiry: DAY, flush: Flush::Sync });
+    scene.step("written", Event::Written { bytes: 100, watched: false });
+    scene.synced(12);
+    scene.synced(13);
+    scene.said(
+        "configure:
+         append all: write 1 at 10/3
+         written: publish 0..12..12, ok 1 10
+         time: sync
+         append all: write 2 at 12/3
+         configure:
+         written: publish 0..12..13
+         synced: sync
+         synced: publish 0..13..13, ok 2 12",
+    );
+}
+
+#[test]
 fn leader_acks_follow_the_write_and_all_acks_the_sync() {
     let mut scene = Scene::new(0, 10);
     scene.append(2, Acks::Leader);
     scene.append(3, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.append(1, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.synced(15);
     scene.synced(16);
     scene.said(
@@ -132,7 +199,7 @@ fn a_failed_write_leaves_nothing_behind() {
     scene.send(7, 0, 2, Acks::All);
     scene.step("write failed", Event::WriteFailed { reason: "the disk is full".into() });
     scene.send(7, 0, 2, Acks::Leader);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.said(
         "append all: write 1 at 0/3
          append all:
@@ -146,7 +213,7 @@ fn a_failed_write_leaves_nothing_behind() {
 fn a_duplicate_is_answered_with_the_original_and_not_before_it() {
     let mut scene = Scene::new(0, 0);
     scene.send(7, 0, 2, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.send(7, 0, 2, Acks::All);
     scene.send(7, 0, 2, Acks::Leader);
     scene.send(7, 5, 1, Acks::All);
@@ -167,9 +234,9 @@ fn a_duplicate_is_answered_with_the_original_and_not_before_it() {
 fn after_a_failed_sync_nothing_is_written_or_retried() {
     let mut scene = Scene::new(0, 4);
     scene.append(1, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.append(1, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.step("sync failed", Event::SyncFailed { reason: "it broke".into() });
     scene.append(1, Acks::Leader);
     scene.synced(6);
@@ -196,11 +263,11 @@ fn after_a_failed_sync_nothing_is_written_or_retried() {
 fn a_new_epoch_sends_waiters_away_and_stamps_what_follows() {
     let mut scene = Scene::new(0, 0);
     scene.append(1, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.step("lead", Event::Lead { epoch: LeaderEpoch(3) });
     scene.step("lead", Event::Lead { epoch: LeaderEpoch(5) });
     scene.append(1, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.synced(1);
     scene.synced(2);
     scene.said(
@@ -219,7 +286,7 @@ fn a_new_epoch_sends_waiters_away_and_stamps_what_follows() {
 fn records_are_deleted_up_to_the_high_watermark_only() {
     let mut scene = Scene::new(2, 10);
     scene.append(1, Acks::Leader);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.delete(Some(11));
     scene.delete(Some(-2));
     scene.delete(Some(1));
@@ -247,7 +314,7 @@ fn log_append_time_is_stamped_and_answered_to_duplicates_too() {
     let mut scene = Scene::new(0, 0);
     scene.timestamp_type = TimestampType::LogAppendTime;
     scene.send(7, 0, 1, Acks::Leader);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     let mut effects = Vec::new();
     let header = BatchHeader { base_offset: Offset(0), ..header_of(7, 0) };
     let timestamp_type = TimestampType::LogAppendTime;
@@ -272,14 +339,15 @@ fn stopping_answers_everybody_and_a_roll_commits() {
     let mut scene = Scene::new(0, 0);
     assert_eq!(scene.replica.next_timeout(), None);
     scene.send(7, 0, 1, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     assert!(scene.replica.next_timeout().is_some());
     scene.step("rolled", Event::RolledDurable { upto: Offset(1) });
     scene.append(1, Acks::All);
-    scene.step("written", Event::Written);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.delete(None);
     scene.step("stop", Event::Stop);
     scene.append(1, Acks::All);
+    scene.now = Instant(0) + EXPIRY_CHECK;
     scene.step("timeout", Event::Timeout { at: WallTime(i64::MAX) });
     assert_eq!(scene.replica.next_timeout(), None);
     scene.said(

@@ -9,7 +9,7 @@ use forebay_records::{BatchBuilder, Records, TimestampType, batches};
 
 use super::*;
 use crate::intake::{Batch, IntakeRules, check};
-use crate::{Acks, Appended, ThreadWorkers, View};
+use crate::{Acks, Appended, Flush, ThreadWorkers, View};
 use faulty::{Faults, FaultyDisk, TestClock};
 
 mod faulty;
@@ -76,6 +76,7 @@ fn config() -> PartitionConfig {
             retention_age: None,
         },
         producer_expiry: Duration::from_secs(86_400),
+        flush: Flush::Sync,
         retention_check: Duration::from_secs(300),
     }
 }
