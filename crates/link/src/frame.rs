@@ -10,8 +10,14 @@ use crate::Conn;
 /// Every frame starts with its length: a big-endian i32 that does not count itself.
 pub const LENGTH_BYTES: usize = 4;
 
-/// What an idle connection's buffer holds at most; small frames are read many at a time into it.
+/// What is read at once, unless [`FrameReader::read_ahead`] says more; small frames are read many at a time.
 pub const FRAME_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Memory is taken for this many times what has come of a frame.
+const TRUST: usize = 4;
+
+/// A frame shorter than this leaves a large buffer as a copy, so that who keeps it does not keep the whole buffer.
+const COPIED_BELOW_BYTES: usize = 2 * 1024;
 
 /// Why no more frames can be read from a connection. There is no way to find the next frame: close it.
 #[derive(Debug, thiserror::Error)]
@@ -39,21 +45,39 @@ pub enum FrameError {
 /// owner admits the whole size from its budget, so that no frame's body is read that was not admitted (up to
 /// [`FRAME_BUFFER_BYTES`] of it may have come along with the length).
 ///
-/// Memory follows the bytes that really arrived: the buffer starts at [`FRAME_BUFFER_BYTES`] and grows by
-/// [`limits::FRAME_STEP_BYTES`]. It leaves with its frame, so that an idle reader is small again. Any call may be
-/// cancelled and repeated.
+/// Memory follows the bytes that really arrived: what is asked of the connection starts at the read-ahead and grows with
+/// what has come. The buffer leaves with its last frame, so that an idle reader holds none. Any call may be cancelled
+/// and repeated.
 #[derive(Debug)]
 pub struct FrameReader {
-    /// Received bytes up to `filled`, zeros behind.
+    /// Bytes received and not taken.
     buffer: BytesMut,
-    filled: usize,
+    ahead_bytes: usize,
+    /// The last receive got all that it asked for, so more is waiting.
+    saturated: bool,
     frame_bytes_max: usize,
 }
 
 impl FrameReader {
     /// A reader that refuses frames longer than `frame_bytes_max`.
     pub fn new(frame_bytes_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), filled: 0, frame_bytes_max }
+        Self { buffer: BytesMut::new(), ahead_bytes: FRAME_BUFFER_BYTES, saturated: false, frame_bytes_max }
+    }
+
+    /// Reads up to `bytes` at once from now on, but at least [`FRAME_BUFFER_BYTES`]. The owner answers for that much
+    /// memory beyond the frames it admits.
+    pub fn read_ahead(&mut self, bytes: usize) {
+        self.ahead_bytes = bytes.max(FRAME_BUFFER_BYTES);
+    }
+
+    /// True if the last receive got all that it asked for: a larger read-ahead would save calls.
+    pub fn is_saturated(&self) -> bool {
+        self.saturated
+    }
+
+    /// True if nothing was received that is not taken.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
     }
 
     /// The length of the next frame's body, as soon as it is announced. `None`: the peer has closed between frames.
@@ -67,8 +91,8 @@ impl FrameReader {
             if let Some(announced) = self.announced_len()? {
                 return Poll::Ready(Ok(Some(announced)));
             }
-            if ready!(self.poll_fill(cx, conn, FRAME_BUFFER_BYTES))? == 0 {
-                let answer = if self.filled == 0 { Ok(None) } else { Err(FrameError::Cut) };
+            if ready!(self.poll_fill(cx, conn, LENGTH_BYTES))? == 0 {
+                let answer = if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Cut) };
                 return Poll::Ready(answer);
             }
         }
@@ -82,7 +106,7 @@ impl FrameReader {
     ) -> Poll<Result<Option<Bytes>, FrameError>> {
         let Some(announced) = ready!(self.poll_announced(cx, conn))? else { return Poll::Ready(Ok(None)) };
         let end = LENGTH_BYTES + announced;
-        while self.filled < end {
+        while self.buffer.len() < end {
             if ready!(self.poll_fill(cx, conn, end))? == 0 {
                 return Poll::Ready(Err(FrameError::Cut));
             }
@@ -107,11 +131,7 @@ impl FrameReader {
 
     /// The announced length if its four bytes are here, checked before anything is done with it.
     fn announced_len(&self) -> Result<Option<usize>, FrameError> {
-        let Some(Ok(raw)) =
-            self.buffer[..self.filled].get(..LENGTH_BYTES).map(<[u8; LENGTH_BYTES]>::try_from)
-        else {
-            return Ok(None);
-        };
+        let Some(raw) = self.buffer.first_chunk::<LENGTH_BYTES>().copied() else { return Ok(None) };
         let length = i32::from_be_bytes(raw);
         let announced = usize::try_from(length).map_err(|_| FrameError::Negative(length))?;
         if announced > self.frame_bytes_max {
@@ -120,30 +140,41 @@ impl FrameReader {
         Ok(Some(announced))
     }
 
-    /// Receives once, up to `target` bytes in the buffer and at most one step more than there are.
+    /// Receives once: what is missing to `end`, but not much more than has come already, and at least the read-ahead.
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         conn: &mut dyn Conn,
-        target: usize,
+        end: usize,
     ) -> Poll<io::Result<usize>> {
-        let step = target.max(FRAME_BUFFER_BYTES).min(self.filled + limits::FRAME_STEP_BYTES);
-        if self.buffer.len() < step {
-            self.buffer.resize(step, 0);
-        }
-        let received = ready!(conn.poll_recv(cx, &mut self.buffer[self.filled..step]))?;
-        self.filled += received;
+        let held = self.buffer.len();
+        let trusted = (held * TRUST).max(limits::FRAME_STEP_BYTES);
+        let bytes_max = end.saturating_sub(held).min(trusted).max(self.ahead_bytes);
+        let received = ready!(conn.poll_recv(cx, &mut self.buffer, bytes_max))?;
+        self.saturated = received == bytes_max;
         Poll::Ready(Ok(received))
     }
 
     fn take(&mut self, end: usize) -> Bytes {
-        let mut frame = self.buffer.split_to(end);
-        self.filled -= end;
-        if self.filled == 0 {
+        let small = end < COPIED_BELOW_BYTES && self.ahead_bytes > FRAME_BUFFER_BYTES;
+        let frame = if small {
+            let frame = Bytes::copy_from_slice(&self.buffer[LENGTH_BYTES..end]);
+            self.buffer.advance(end);
+            frame
+        } else {
+            self.buffer.split_to(end).freeze().slice(LENGTH_BYTES..)
+        };
+        if self.buffer.is_empty() && !small {
             self.buffer = BytesMut::new();
         }
-        frame.advance(LENGTH_BYTES);
-        frame.freeze()
+        frame
+    }
+
+    /// Gives the buffer's memory back, if nothing is in it.
+    pub fn shrink(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
     }
 }
 

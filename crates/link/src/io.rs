@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use forebay_base::{Piece, limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{Conn, Listener};
+use crate::{Conn, FRAME_BUFFER_BYTES, Listener};
 
 /// The next connection of `listener` and who made it. May be cancelled without losing one.
 ///
@@ -29,18 +29,20 @@ pub async fn send_all(conn: &mut dyn Conn, queue: &mut VecDeque<Piece>) -> io::R
 
 /// A connection as a tokio byte stream, for code that wants one (hyper under axum).
 ///
-/// Written bytes are copied once into a queue of at most [`limits::FRAME_STEP_BYTES`]. Shutting down only flushes:
+/// Read bytes are copied once, written ones into a queue of at most [`limits::FRAME_STEP_BYTES`]. Shutting down only flushes:
 /// a [`Conn`] is closed by dropping it.
 #[derive(Debug)]
 pub struct ConnIo {
     conn: Box<dyn Conn>,
+    /// Empty between two reads.
+    received: BytesMut,
     unsent: VecDeque<Piece>,
 }
 
 impl ConnIo {
     /// Wraps a connection.
     pub fn new(conn: Box<dyn Conn>) -> Self {
-        Self { conn, unsent: VecDeque::new() }
+        Self { conn, received: BytesMut::new(), unsent: VecDeque::new() }
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -53,8 +55,11 @@ impl ConnIo {
 
 impl AsyncRead for ConnIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let received = ready!(self.get_mut().conn.poll_recv(cx, buf.initialize_unfilled()))?;
-        buf.advance(received);
+        let this = self.get_mut();
+        let bytes_max = buf.remaining().min(FRAME_BUFFER_BYTES);
+        ready!(this.conn.poll_recv(cx, &mut this.received, bytes_max))?;
+        buf.put_slice(&this.received);
+        this.received.clear();
         Poll::Ready(Ok(()))
     }
 }

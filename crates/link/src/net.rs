@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use forebay_base::Piece;
 
 /// A connection being made.
@@ -29,8 +30,14 @@ pub trait Listener: Send + Sync + fmt::Debug {
 
 /// One connection; a byte stream both ways, owned by one task.
 pub trait Conn: Send + Sync + fmt::Debug {
-    /// Receives up to `buffer.len()` bytes; 0 means that the peer has closed its side.
-    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// Receives up to `bytes_max` bytes (more than 0) behind what is in `buffer`; 0 means that the peer has closed its
+    /// side.
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>>;
     /// Sends from the front of `queue`, taking what was sent off it, file pieces without passing them through
     /// memory where that is possible. `Ready(Ok(n))`: `n > 0` bytes went out. `Pending`: the peer must read first.
     /// An empty queue is `Ready(Ok(0))`.

@@ -1,16 +1,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
+use bytes::{Buf, BufMut, BytesMut};
 use forebay_base::{Piece, Region, limits};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{Conn, Connecting, Listener, Net};
@@ -65,10 +64,21 @@ impl Listener for TcpDoor {
 struct TcpConn(TcpStream);
 
 impl Conn for TcpConn {
-    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        buffer.reserve(bytes_max);
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            // Into memory that nobody has filled with zeros first.
+            match self.0.try_read_buf(&mut (&mut *buffer).limit(bytes_max)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return Poll::Ready(received),
+            }
+        }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, queue: &mut VecDeque<Piece>) -> Poll<io::Result<usize>> {

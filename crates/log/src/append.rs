@@ -19,6 +19,11 @@ use crate::state::{State, StateFile, StateWriteError};
 /// Parts of one write; the kernel's bound (`IOV_MAX`).
 const WRITE_PARTS_MAX: usize = 1_024;
 
+/// From this length on a segment counts as warm, and blocks are reserved ahead of it ...
+const WARM_BYTES: u64 = 4 * 1024 * 1024;
+/// ... so many at a time.
+const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
 /// A batch with the leader's stamp in its header, ready to be written.
 #[derive(Debug, Clone)]
 pub struct Stamped {
@@ -66,6 +71,7 @@ impl Log {
             self.create()?;
         }
         let Some(active) = &mut self.active else { return Ok(()) };
+        active.reserve(batches, self.config.segment_bytes_max);
         if let Err(error) = write_batches(active.file.as_ref(), active.len, batches) {
             let path = active.segment.path();
             let (error, rollback) = (failed("write", path)(error), active.file.truncate(active.len));
@@ -132,7 +138,7 @@ impl Log {
         let index = IndexWriter::new(self.config.index_interval_bytes);
         let segment = Segment::new(self.disk.clone(), &self.dir, base, self.config.index_interval_bytes)
             .with(file.clone(), index.index().clone());
-        Ok(Active { segment: Arc::new(segment), file, index, len: 0, next: base, opened_at: None })
+        Ok(Active::new(Arc::new(segment), file, index, (0, base), None))
     }
 
     /// Seals the active segment and begins the next one at the end of the log. Nothing happens if it is empty.
@@ -155,6 +161,7 @@ impl Log {
         self.sync_names()?;
         self.changed = true;
         if let Some(old) = self.active.replace(next) {
+            old.give_back();
             self.seal(&old);
         }
         self.publish();
@@ -166,6 +173,26 @@ impl Log {
         let sealed = old.segment.lazily();
         let readable = sealed.hint().is_some();
         self.sealed.push(if readable { Arc::new(sealed) } else { old.segment.clone() });
+    }
+}
+
+impl Active {
+    /// Reserves blocks ahead of a segment that grows: a partition that takes little gets none.
+    fn reserve(&mut self, batches: &[Stamped], segment_bytes_max: u64) {
+        let end = self.len + batches.iter().map(|batch| batch.info.len as u64).sum::<u64>();
+        if self.len >= WARM_BYTES && end > self.reserved && self.len < segment_bytes_max {
+            let upto = (end + RESERVE_BYTES).min(segment_bytes_max.max(end));
+            self.file.reserve(self.len, upto - self.len);
+            self.reserved = upto;
+        }
+    }
+
+    /// Gives back what was reserved and not used, by this process or one before; where that fails, the space stays used
+    /// until the segment goes.
+    pub(crate) fn give_back(&self) {
+        if self.len >= WARM_BYTES {
+            let _ = self.file.truncate(self.len);
+        }
     }
 }
 

@@ -148,7 +148,7 @@ impl Log {
         let segment = Arc::new(segment);
         self.sealed.retain(|sealed| sealed.base() < segment.base());
         self.active =
-            Some(Active { segment, file, index: cut.index, len: cut.len, next: cut.end, opened_at: None });
+            Some(Active::new(segment, file, cut.index, (cut.len, cut.end), None));
         self.durable_end = cut.end;
         self.epochs.cut_end(cut.end);
         self.publish();

@@ -87,6 +87,12 @@ pub trait File: Region {
     fn sync(&self) -> io::Result<()>;
     /// Reserves real blocks for `len` bytes from `at`, extending the length with zeros where needed.
     fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
+    /// Reserves blocks for `len` bytes from `at` without changing the length, so that writing them needs no search for
+    /// room. A hint: nothing is lost where it fails or is not known.
+    fn reserve(&self, _at: u64, _len: u64) {}
+    /// Starts to write those bytes to the device without waiting for it, so that a later [`File::sync`] finds less to do.
+    /// A hint; makes nothing durable.
+    fn write_back(&self, _at: u64, _len: u64) {}
     /// True if those bytes can be read without waiting for the device.
     fn is_cached(&self, at: u64, len: u64) -> bool;
     /// As [`Region::read_at`], but answers [`io::ErrorKind::WouldBlock`] where it would have to wait for the device. A

@@ -47,7 +47,7 @@ pub use directory::{DataDir, FORMAT_VERSION, Identity};
 pub use disk::{DirEntry, Disk, File, Lock, Open, RealDisk, Space};
 pub use epochs::EpochCache;
 pub use error::{DirError, LogError};
-pub use log::{Log, LogConfig, SyncTarget, remove_partition};
+pub use log::{Log, LogConfig, SyncTarget, WriteBack, remove_partition};
 pub use pool::{Job, Pool};
 pub use segments::{Glance, Segments};
 pub use slice::Slice;

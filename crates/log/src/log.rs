@@ -16,6 +16,9 @@ use crate::segments::Segments;
 use crate::snapshots;
 use crate::state::{State, StateFile, StateWriteError};
 
+/// Write-back is started for so many bytes at a time: early enough for a steady flow, late enough to be long writes.
+const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Settings of one partition's log; each may change while it is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -75,6 +78,34 @@ pub(crate) struct Active {
     pub(crate) next: Offset,
     /// When its first batch was appended, as far as this is known.
     pub(crate) opened_at: Option<WallTime>,
+    /// Blocks are reserved up to here.
+    pub(crate) reserved: u64,
+    /// Write-back was started up to here.
+    pub(crate) written_back: u64,
+}
+
+impl Active {
+    /// The last segment of a log, which reaches to `next` in `len` bytes.
+    pub(crate) fn new(
+        segment: Arc<Segment>,
+        file: Arc<dyn File>,
+        index: IndexWriter,
+        (len, next): (u64, Offset),
+        opened_at: Option<WallTime>,
+    ) -> Self {
+        Self { segment, file, index, len, next, opened_at, reserved: 0, written_back: len }
+    }
+}
+
+/// Bytes whose write-back may be started: see [`Log::write_back_due`].
+#[derive(Debug)]
+pub struct WriteBack {
+    /// The file.
+    pub file: Arc<dyn File>,
+    /// The first of them.
+    pub at: u64,
+    /// How many.
+    pub len: u64,
 }
 
 impl fmt::Debug for Log {
@@ -134,6 +165,17 @@ impl Log {
     pub fn unsynced(&self) -> Option<SyncTarget> {
         let active = self.active.as_ref().filter(|active| active.next > self.durable_end)?;
         Some(SyncTarget { file: active.file.clone(), upto: active.next })
+    }
+
+    /// What was appended since the last call, if it is enough to have its write-back started.
+    pub fn write_back_due(&mut self) -> Option<WriteBack> {
+        let active = self.active.as_mut()?;
+        let (at, len) = (active.written_back, active.len - active.written_back);
+        if len < WRITE_BACK_BYTES {
+            return None;
+        }
+        active.written_back = active.len;
+        Some(WriteBack { file: active.file.clone(), at, len })
     }
 
     /// A sync of [`Log::unsynced`] succeeded. One that was begun before a truncation must not be reported after it; one
@@ -230,6 +272,7 @@ impl Log {
         }
         self.sync_active()?;
         if let Some(active) = &self.active {
+            active.give_back();
             let opened_at = active.opened_at.map_or(-1, |at| at.0);
             let hint = active.segment.to_hint(active.index.index(), opened_at, -1, &self.epochs);
             hint.write(self.disk.as_ref(), &active.segment.hint_path());

@@ -277,5 +277,5 @@ fn attach(log: &mut Log, segment: Segment, file: Arc<dyn File>, scan: Scan, open
     let segment = Arc::new(segment.with(file.clone(), scan.index.index().clone()));
     segment.publish(scan.len, scan.next);
     log.durable_end = scan.next;
-    log.active = Some(Active { segment, file, index: scan.index, len: scan.len, next: scan.next, opened_at });
+    log.active = Some(Active::new(segment, file, scan.index, (scan.len, scan.next), opened_at));
 }

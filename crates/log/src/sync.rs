@@ -5,6 +5,7 @@ use std::sync::Arc;
 use forebay_base::{Workers, limits};
 
 use crate::disk::File;
+use crate::log::WriteBack;
 use crate::pool::Pool;
 
 /// One file to sync, and whom to tell.
@@ -46,6 +47,11 @@ impl SyncPool {
         if let Err(job) = self.0.submit(Box::new(move || job.run())) {
             job();
         }
+    }
+
+    /// Starts the write-back of what was written, on a helper; with too much to do already, not at all.
+    pub fn write_back(&self, back: WriteBack) {
+        let _ = self.0.submit(Box::new(move || back.file.write_back(back.at, back.len)));
     }
 
     /// Lets the helpers finish what waits, then ends them. False if one had died.

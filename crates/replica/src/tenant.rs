@@ -7,7 +7,7 @@ use forebay_base::{Clock, Instant, LeaderEpoch, Offset};
 use forebay_log::{Disk, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
-use crate::event::{Appended, Event, Ticket};
+use crate::event::{Appended, Effect, Event, Ticket};
 use crate::inbox::{Append, Inbox, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::producers::Producers;
@@ -45,6 +45,8 @@ pub(crate) struct Tenant {
     tickets: u64,
     appends: BTreeMap<Ticket, (Bytes, Reply<Appended>)>,
     deletions: BTreeMap<Ticket, Reply<Offset>>,
+    /// Empty between two steps; kept for its memory.
+    effects: Vec<Effect>,
     /// Batches stamped and not written yet.
     stamped: Vec<Stamped>,
     /// Who waits for it to close; nobody: it stays open.
@@ -89,6 +91,7 @@ impl Tenant {
             tickets: 0,
             appends: BTreeMap::new(),
             deletions: BTreeMap::new(),
+            effects: Vec::new(),
             stamped: Vec::new(),
             closing: Vec::new(),
             troubled: false,
@@ -196,6 +199,9 @@ impl Tenant {
         match self.log.append(&batches, self.site.clock.wall()) {
             Ok(()) => {
                 self.troubled &= overdue;
+                if let Some(back) = self.log.write_back_due() {
+                    self.site.pool.write_back(back);
+                }
                 let bytes = batches.iter().map(|batch| batch.info.len as u64).sum();
                 self.step(Event::Written { bytes, watched: self.partition.is_watched() });
             }

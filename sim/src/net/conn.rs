@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
+use bytes::{Bytes, BytesMut};
 use forebay_base::{Piece, Rng, crc32c};
 use forebay_link::Conn;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -108,7 +108,12 @@ impl fmt::Debug for SimConn {
 }
 
 impl Conn for SimConn {
-    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
         let link = self.link.clone();
         let mut pipe = lock(&link.pipes[1 - self.side]);
         if pipe.reset {
@@ -127,8 +132,8 @@ impl Conn for SimConn {
         }
         self.arrival = None;
         let Some((_, chunk)) = pipe.chunks.front_mut() else { return Poll::Pending };
-        let taken = chunk.len().min(buffer.len());
-        chunk.copy_to_slice(&mut buffer[..taken]);
+        let taken = chunk.len().min(bytes_max);
+        buffer.extend_from_slice(&chunk.split_to(taken));
         if chunk.is_empty() {
             pipe.chunks.pop_front();
         }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use forebay_base::Piece;
 use forebay_link::{Conn, Net};
 
@@ -16,13 +16,9 @@ async fn send_all(conn: &mut dyn Conn, bytes: &[u8]) {
 }
 
 async fn receive_all(conn: &mut dyn Conn) -> Vec<u8> {
-    let (mut all, mut buffer) = (Vec::new(), [0; 1000]);
-    loop {
-        match poll_fn(|cx| conn.poll_recv(cx, &mut buffer)).await.unwrap() {
-            0 => return all,
-            received => all.extend_from_slice(&buffer[..received]),
-        }
-    }
+    let mut all = BytesMut::new();
+    while poll_fn(|cx| conn.poll_recv(cx, &mut all, 1000)).await.unwrap() > 0 {}
+    all.to_vec()
 }
 
 /// Sends more than a window each way and hands back the trace's hash.
@@ -60,8 +56,8 @@ fn a_reset_fails_both_ends() {
         let (mut far, _) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
         send_all(&mut *near, b"lost").await;
         world.net.reset_all();
-        let mut buffer = [0; 8];
-        assert!(poll_fn(|cx| far.poll_recv(cx, &mut buffer)).await.is_err());
-        assert!(poll_fn(|cx| near.poll_recv(cx, &mut buffer)).await.is_err());
+        let mut buffer = BytesMut::new();
+        assert!(poll_fn(|cx| far.poll_recv(cx, &mut buffer, 8)).await.is_err());
+        assert!(poll_fn(|cx| near.poll_recv(cx, &mut buffer, 8)).await.is_err());
     });
 }

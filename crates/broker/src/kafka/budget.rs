@@ -75,6 +75,13 @@ impl Budget {
         pool.acquire_many_owned(permits).await.ok().map(Share)
     }
 
+    /// As [`Budget::admit`], if there is room now and nobody waits for it.
+    pub(crate) fn try_admit(&self, bytes: usize) -> Option<Share> {
+        let pool = if bytes <= SMALL_BYTES { &self.small } else { &self.large };
+        let permits = u32::try_from(bytes.min(self.large_bytes)).ok()?;
+        pool.clone().try_acquire_many_owned(permits).ok().map(Share)
+    }
+
     /// Waits for the turn to inflate a batch.
     pub(crate) async fn inflating(&self) -> Option<Share> {
         self.inflating.clone().acquire_owned().await.ok().map(Share)

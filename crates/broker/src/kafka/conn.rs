@@ -10,17 +10,19 @@ use bytes::Bytes;
 use forebay_base::{Piece, limits, total_len};
 use forebay_link::{Conn, FrameError, FrameReader};
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesOrdered, Stream};
 use tokio::time::{Instant, Sleep};
 
 use super::budget::{Share, charged};
 use super::call::Session;
-use super::dispatch::{self, Reply, Started};
+use super::dispatch::{self, Reply, Started, Work};
 use crate::shared::Shared;
 
 /// A frame must be whole this long after its length came, plus a second per MiB.
 const FRAME_PATIENCE: Duration = Duration::from_secs(30);
 const FRAME_BYTES_PER_SECOND: u64 = 1024 * 1024;
+
+/// What a busy connection reads at once, if the memory budget has room for it.
+const READ_AHEAD_BYTES: usize = 64 * 1024;
 
 /// A client that has an answer to read must take some of it this often.
 const SEND_PATIENCE: Duration = Duration::from_secs(60);
@@ -73,15 +75,20 @@ pub(super) struct Connection {
     conn: Box<dyn Conn>,
     frames: FrameReader,
     reading: Reading,
-    /// Requests in work, in the order they came.
-    replies: FuturesOrdered<BoxFuture<'static, Reply>>,
+    /// Requests in work, in the order they came, which is the order of their answers: only the first is ever polled.
+    work: VecDeque<Work>,
     /// A request that nothing may overtake is in work (every request but Produce is one).
     exclusive: bool,
     out: VecDeque<Piece>,
     out_bytes: u64,
     draining: Option<BoxFuture<'static, ()>>,
+    /// The memory that reading ahead takes; without it, little is read at once.
+    ahead: Option<Share>,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
+    /// The time as of the last wake.
+    now: Instant,
+    asleep: bool,
     /// Bytes moved since this task last let others run.
     moved_bytes: usize,
 }
@@ -93,20 +100,23 @@ impl Connection {
         conn: Box<dyn Conn>,
         draining: BoxFuture<'static, ()>,
     ) -> Self {
-        let idle = idle_max(&node);
-        let deadline = Instant::now() + idle;
+        let now = Instant::now();
+        let deadline = now + idle_max(&node);
         Self {
             frames: FrameReader::new(node.config.socket_request_max_bytes.min(limits::REQUEST_BYTES_MAX)),
             node,
             session: Arc::new(session),
             conn,
             reading: Reading::Length,
-            replies: FuturesOrdered::new(),
+            work: VecDeque::new(),
             exclusive: false,
             out: VecDeque::new(),
             out_bytes: 0,
             draining: Some(draining),
+            ahead: None,
             deadline,
+            now,
+            asleep: false,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
             moved_bytes: 0,
         }
@@ -127,16 +137,30 @@ impl Connection {
     }
 
     fn select(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if std::mem::take(&mut self.asleep) {
+            self.now = Instant::now();
+        }
+        let event = self.poll_event(cx);
+        if event.is_pending() {
+            self.asleep = true;
+            self.rest();
+        }
+        event
+    }
+
+    /// Answers are gathered first, so that those that are ready together leave together.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.out_bytes < limits::CONNECTION_OUT_BYTES_MAX
+            && let Some(first) = self.work.front_mut()
+            && let Poll::Ready(reply) = first.poll(cx)
+        {
+            return Poll::Ready(Event::Replied(reply));
+        }
         if !self.out.is_empty() {
             if let Poll::Ready(sent) = self.conn.poll_send(cx, &mut self.out) {
                 return Poll::Ready(sent.map_or(Event::SendFailed, Event::Sent));
             }
-            self.arm();
-        }
-        if !self.replies.is_empty()
-            && let Poll::Ready(Some(reply)) = Pin::new(&mut self.replies).poll_next(cx)
-        {
-            return Poll::Ready(Event::Replied(reply));
+            self.arm(self.deadline);
         }
         if let Some(draining) = &mut self.draining
             && draining.as_mut().poll(cx).is_ready()
@@ -146,12 +170,27 @@ impl Connection {
         if let Poll::Ready(event) = self.poll_reading(cx) {
             return Poll::Ready(event);
         }
+        if let Some(deadline) = self.work.front().and_then(Work::deadline) {
+            self.arm(deadline);
+        }
         self.timer.as_mut().poll(cx).map(|()| Event::Timeout)
+    }
+
+    /// Before it waits, the connection decides how much it reads at once: a busy one more, an idle one little, whose
+    /// buffer goes.
+    fn rest(&mut self) {
+        if !self.frames.is_empty() {
+            return;
+        }
+        self.frames.shrink();
+        if self.ahead.take().is_some() {
+            self.frames.read_ahead(0);
+        }
     }
 
     fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let busy = self.exclusive
-            || self.replies.len() >= limits::CONNECTION_REQUESTS_MAX
+            || self.work.len() >= limits::CONNECTION_REQUESTS_MAX
             || self.out_bytes >= limits::CONNECTION_OUT_BYTES_MAX;
         match &mut self.reading {
             Reading::Stopped => Poll::Pending,
@@ -171,36 +210,46 @@ impl Connection {
                 Poll::Ready(Ok(None)) => Poll::Ready(Event::Closed),
                 Poll::Ready(Err(error)) => Poll::Ready(Event::Broken(error)),
                 Poll::Pending => {
-                    self.arm();
+                    self.arm(self.deadline);
                     Poll::Pending
                 }
             },
         }
     }
 
-    /// Makes sure that the timer fires by the deadline. Most frames come whole and most answers go at once; only for
-    /// those that do not is the timer touched.
-    fn arm(&mut self) {
-        if self.timer.deadline() > self.deadline {
-            self.timer.as_mut().reset(self.deadline);
+    /// Makes sure that the timer fires by then. Most frames come whole, most answers go at once and most appends are
+    /// quick; only for those that are not is the timer touched.
+    fn arm(&mut self, deadline: Instant) {
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Begins to receive a request of `bytes`, whose memory it has.
+    fn admitted(&mut self, bytes: usize, share: Option<Share>) {
+        // The client's time starts here: waiting for memory was not its fault.
+        let patience = FRAME_PATIENCE + Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SECOND);
+        self.deadline = self.now + patience;
+        self.reading = Reading::Body(share);
+        if self.ahead.is_none() && self.frames.is_saturated() {
+            self.ahead = self.node.budget.try_admit(READ_AHEAD_BYTES);
+            self.frames.read_ahead(if self.ahead.is_some() { READ_AHEAD_BYTES } else { 0 });
         }
     }
 
     fn apply(&mut self, event: Event) -> Option<End> {
         match event {
-            Event::Announced(bytes) => {
-                let share = self.node.budget.clone().admit(bytes);
-                self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
-            }
-            Event::Admitted(bytes, share) => {
-                // The client's time starts here: waiting for memory was not its fault.
-                let patience = FRAME_PATIENCE + Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SECOND);
-                self.deadline = Instant::now() + patience;
-                self.reading = Reading::Body(share);
-            }
+            Event::Announced(bytes) => match self.node.budget.try_admit(bytes) {
+                Some(share) => self.admitted(bytes, Some(share)),
+                None => {
+                    let share = self.node.budget.clone().admit(bytes);
+                    self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
+                }
+            },
+            Event::Admitted(bytes, share) => self.admitted(bytes, share),
             Event::Frame(frame) => {
                 self.moved_bytes += frame.len();
-                self.deadline = Instant::now() + idle_max(&self.node);
+                self.deadline = self.now + idle_max(&self.node);
                 let Reading::Body(share) = std::mem::replace(&mut self.reading, Reading::Length) else {
                     return None;
                 };
@@ -221,7 +270,7 @@ impl Connection {
                 self.moved_bytes += bytes;
                 self.out_bytes = self.out_bytes.saturating_sub(bytes as u64);
                 self.deadline =
-                    Instant::now() + if self.out.is_empty() { idle_max(&self.node) } else { SEND_PATIENCE };
+                    self.now + if self.out.is_empty() { idle_max(&self.node) } else { SEND_PATIENCE };
             }
             Event::SendFailed => return Some(End::Gone),
             Event::Timeout => return self.on_timeout(),
@@ -236,16 +285,16 @@ impl Connection {
     /// The end of a connection that takes no more requests, once everything is answered and sent.
     fn drained(&self) -> Option<End> {
         let drained =
-            matches!(self.reading, Reading::Stopped) && self.replies.is_empty() && self.out.is_empty();
+            matches!(self.reading, Reading::Stopped) && self.work.is_empty() && self.out.is_empty();
         drained.then_some(End::Drained)
     }
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
         match dispatch::start(&self.node, &self.session, charged(frame, share)) {
-            Started::Overlapping(reply) => self.replies.push_back(reply),
-            Started::Exclusive(reply) => {
+            Started::Overlapping(work) => self.work.push_back(work),
+            Started::Exclusive(work) => {
                 self.exclusive = true;
-                self.replies.push_back(reply);
+                self.work.push_back(work);
             }
             Started::Refused(sentence) => return Some(End::Refused(sentence)),
         }
@@ -253,14 +302,18 @@ impl Connection {
     }
 
     fn answer(&mut self, reply: Reply) -> Option<End> {
+        let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
+        if let Some(work) = self.work.pop_front() {
+            work.count(&self.node, response_bytes);
+        }
         // Nothing starts behind an exclusive request, so it is always the last one in work.
-        self.exclusive = self.exclusive && !self.replies.is_empty();
-        self.deadline = Instant::now() + idle_max(&self.node);
+        self.exclusive = self.exclusive && !self.work.is_empty();
+        self.deadline = self.now + idle_max(&self.node);
         match reply {
             Reply::Answer(pieces) => {
-                self.out_bytes += total_len(&pieces);
+                self.out_bytes += response_bytes;
                 self.out.extend(pieces);
-                self.deadline = Instant::now() + SEND_PATIENCE;
+                self.deadline = self.now + SEND_PATIENCE;
             }
             Reply::Silence => {}
             Reply::Refused(sentence) => return Some(End::Refused(sentence)),
@@ -270,9 +323,9 @@ impl Connection {
 
     /// The timer is set to the earliest deadline there was; a later one only sets it anew.
     fn on_timeout(&mut self) -> Option<End> {
-        let waits_for_us = matches!(self.reading, Reading::Admission(_)) || !self.replies.is_empty();
-        if Instant::now() < self.deadline || (waits_for_us && self.out.is_empty()) {
-            let next = self.deadline.max(Instant::now() + Duration::from_millis(100));
+        let waits_for_us = matches!(self.reading, Reading::Admission(_)) || !self.work.is_empty();
+        if self.now < self.deadline || (waits_for_us && self.out.is_empty()) {
+            let next = self.deadline.max(self.now + Duration::from_millis(100));
             self.timer.as_mut().reset(next);
             return None;
         }

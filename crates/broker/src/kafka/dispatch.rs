@@ -1,10 +1,11 @@
 //! From a frame to the future of its answer: header, version, right, decoder, handler, encoder.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use forebay_base::{Piece, total_len};
+use forebay_base::{Instant, Piece};
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 use forebay_wire::kafka::{ApiKey, ErrorCode, RequestHeader};
 use forebay_wire::{Decoder, Message, frame};
@@ -31,10 +32,72 @@ pub(super) enum Reply {
 /// A request begun.
 pub(super) enum Started {
     /// The next request may begin at once.
-    Overlapping(BoxFuture<'static, Reply>),
+    Overlapping(Work),
     /// The next request must wait, as it does in Kafka: it may depend on this one.
-    Exclusive(BoxFuture<'static, Reply>),
+    Exclusive(Work),
     /// The bytes are not a request that can be answered.
+    Refused(String),
+}
+
+/// A request in work.
+pub(super) struct Work {
+    api: ApiKey,
+    began: Instant,
+    request_bytes: u64,
+    task: Task,
+}
+
+enum Task {
+    /// Batches are queued to their writers.
+    Append(Box<Appending>),
+    /// Anything else.
+    Other(BoxFuture<'static, Reply>),
+}
+
+/// A produce request that waits for its writers.
+struct Appending {
+    header: RequestHeader,
+    submitted: produce::Submitted,
+}
+
+impl Work {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        match &mut self.task {
+            Task::Append(appending) => appending.poll(cx),
+            Task::Other(task) => task.as_mut().poll(cx),
+        }
+    }
+
+    /// When it must be polled again whatever happens.
+    pub(super) fn deadline(&self) -> Option<tokio::time::Instant> {
+        match &self.task {
+            Task::Append(appending) => appending.submitted.deadline(),
+            Task::Other(_) => None,
+        }
+    }
+
+    /// Counts it as answered.
+    pub(super) fn count(&self, node: &Shared, response_bytes: u64) {
+        let took = node.clock.now().since(self.began);
+        node.metrics.answered(self.api, took, self.request_bytes, response_bytes);
+    }
+}
+
+impl Appending {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        let outcome = ready!(self.submitted.poll_answer(cx));
+        Poll::Ready(match outcome {
+            None => Reply::Silence,
+            Some(Ok(response)) => encode(&self.header, self.header.request_api_version, &response),
+            Some(Err(error)) => Reply::Refused(format!("an acks=0 append was refused: {error}")),
+        })
+    }
+}
+
+/// A request that is begun, before it is counted.
+enum Begun {
+    Overlapping(Task),
+    Exclusive(BoxFuture<'static, Reply>),
     Refused(String),
 }
 
@@ -53,38 +116,30 @@ pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes) ->
     if !api.served().contains(&version) {
         if api == ApiKey::ApiVersions {
             let reply = encode(&header, 0, &api_versions::unsupported());
-            return Started::Exclusive(Box::pin(async { reply }));
+            let task = Task::Other(Box::pin(async { reply }));
+            return Started::Exclusive(Work { api, began: node.clock.now(), request_bytes: 0, task });
         }
         return Started::Refused(format!("{api} version {version} is not supported"));
     }
-    let (started, request_bytes) = (node.clock.now(), frame.len() as u64);
-    let reply = route(call, header, frame);
-    let node = node.clone();
-    let timed = move |reply: BoxFuture<'static, Reply>| -> BoxFuture<'static, Reply> {
-        Box::pin(async move {
-            let reply = reply.await;
-            let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
-            node.metrics.answered(api, node.clock.now().since(started), request_bytes, response_bytes);
-            reply
-        })
-    };
-    match reply {
-        Started::Overlapping(reply) => Started::Overlapping(timed(reply)),
-        Started::Exclusive(reply) => Started::Exclusive(timed(reply)),
-        refused @ Started::Refused(_) => refused,
+    let (began, request_bytes) = (node.clock.now(), frame.len() as u64);
+    let work = |task| Work { api, began, request_bytes, task };
+    match route(call, header, frame) {
+        Begun::Overlapping(task) => Started::Overlapping(work(task)),
+        Begun::Exclusive(reply) => Started::Exclusive(work(Task::Other(reply))),
+        Begun::Refused(sentence) => Started::Refused(sentence),
     }
 }
 
 macro_rules! exclusive {
     ($call:ident, $header:ident, $frame:ident, $handler:ident) => {
         match decode(&$frame) {
-            Ok(request) => Started::Exclusive(Box::pin(async move {
+            Ok(request) => Begun::Exclusive(Box::pin(async move {
                 // The request owns what it needs of the frame.
                 drop($frame);
                 let response = $handler::answer(&$call, request).await;
                 encode(&$header, $call.version, &response)
             })),
-            Err(sentence) => Started::Refused(sentence),
+            Err(sentence) => Begun::Refused(sentence),
         }
     };
 }
@@ -93,7 +148,7 @@ macro_rules! exclusive {
     clippy::wildcard_enum_match_arm,
     reason = "most of Kafka's keys are not served, and the table says which are"
 )]
-fn route(call: Call, header: RequestHeader, frame: Bytes) -> Started {
+fn route(call: Call, header: RequestHeader, frame: Bytes) -> Begun {
     match call.api {
         ApiKey::Produce => start_produce(call, header, &frame),
         ApiKey::ApiVersions => start_api_versions(&call, &header, &frame),
@@ -109,38 +164,44 @@ fn route(call: Call, header: RequestHeader, frame: Bytes) -> Started {
         ApiKey::DescribeCluster => exclusive!(call, header, frame, describe_cluster),
         ApiKey::OffsetForLeaderEpoch => exclusive!(call, header, frame, offset_for_leader_epoch),
         ApiKey::InitProducerId => exclusive!(call, header, frame, init_producer_id),
-        other => Started::Refused(format!("{other} is not served")),
+        other => Begun::Refused(format!("{other} is not served")),
     }
 }
 
 /// Produce requests overlap: each is queued to the writers as it comes, and waits for storage beside the others.
 /// One that must wait before it can be queued is not overtaken by the next, so that batches keep their order.
-fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Started {
+fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Begun {
     let request = match decode(frame) {
         Ok(request) => request,
-        Err(sentence) => return Started::Refused(sentence),
-    };
-    let version = call.version;
-    let reply = move |outcome| match outcome {
-        None => Reply::Silence,
-        Some(Ok(response)) => encode(&header, version, &response),
-        Some(Err(error)) => Reply::Refused(format!("an acks=0 append was refused: {error}")),
+        Err(sentence) => return Begun::Refused(sentence),
     };
     let mut submit = Box::pin(produce::submit(call, request));
     match submit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(submitted) => {
-            Started::Overlapping(Box::pin(async move { reply(submitted.answer().await) }))
+            Begun::Overlapping(Task::Append(Box::new(Appending { header, submitted })))
         }
-        Poll::Pending => Started::Exclusive(Box::pin(async move { reply(submit.await.answer().await) })),
+        Poll::Pending => Begun::Exclusive(Box::pin(async move {
+            let mut appending = Appending { header, submitted: submit.await };
+            let deadline = appending.submitted.deadline();
+            let answer = poll_fn(|cx| appending.poll(cx));
+            match deadline {
+                // The last poll, after the deadline, answers in any case.
+                Some(deadline) => match tokio::time::timeout_at(deadline, answer).await {
+                    Ok(reply) => reply,
+                    Err(_) => poll_fn(|cx| appending.poll(cx)).await,
+                },
+                None => answer.await,
+            }
+        })),
     }
 }
 
-fn start_api_versions(call: &Call, header: &RequestHeader, frame: &Bytes) -> Started {
+fn start_api_versions(call: &Call, header: &RequestHeader, frame: &Bytes) -> Begun {
     let reply = match decode::<ApiVersionsRequest>(frame) {
         Ok(request) => encode(header, call.version, &api_versions::answer(call, &request)),
-        Err(sentence) => return Started::Refused(sentence),
+        Err(sentence) => return Begun::Refused(sentence),
     };
-    Started::Exclusive(Box::pin(async { reply }))
+    Begun::Exclusive(Box::pin(async { reply }))
 }
 
 fn decode<M: Message>(frame: &Bytes) -> Result<M, String> {

@@ -1,10 +1,12 @@
 //! Produce 3-11 (0-2 are advertised because librdkafka stops compressing otherwise, KAFKA-18659, and refused).
 //!
 //! Two phases, so that pipelined requests keep their order and still overlap: [`submit`] checks every batch and
-//! queues it to its writer without waiting for storage; [`Submitted::answer`] waits. Each partition takes exactly
+//! queues it to its writer without waiting for storage; [`Submitted::poll_answer`] waits. Each partition takes exactly
 //! one batch of format v2. `acks=0` gets no answer; if its append is refused the connection is closed.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use forebay_wire::kafka::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::call::Call;
 use super::codes::{Failure, of_refused, of_unavailable};
@@ -31,19 +34,22 @@ const ZSTD_FROM_VERSION: i16 = 7;
 pub(super) struct Submitted {
     call: Call,
     acks: i16,
-    patience: Duration,
+    deadline: Option<Instant>,
     topics: Vec<(Text, Vec<(i32, Pending)>)>,
 }
 
 enum Pending {
-    Refused { failure: Failure, topic: Option<Arc<Topic>> },
     Queued { answer: oneshot::Receiver<Result<Appended, Refused>>, topic: Arc<Topic> },
+    Appended(Appended),
+    Refused { failure: Failure, topic: Option<Arc<Topic>> },
 }
 
 /// Checks and queues every batch of the request.
 pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
-    let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let acks = request.acks;
+    // The client sets a deadline for replicas, so only `acks=all` has one.
+    let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline = (acks == -1).then(|| Instant::now() + patience);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic_data in request.topic_data {
         let topic = call.node.topic_by_name(&topic_data.name);
@@ -58,7 +64,7 @@ pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
         }
         topics.push((topic_data.name, partitions));
     }
-    Submitted { call, acks, patience, topics }
+    Submitted { call, acks, deadline, topics }
 }
 
 async fn queue(
@@ -113,61 +119,71 @@ async fn check(
 }
 
 impl Submitted {
+    /// When it is answered at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Waits for every batch. `None`: no answer is due (`acks=0`). `Some(Err)`: the connection must be closed,
     /// which is the only way to tell a client that wants no answers.
-    pub(super) async fn answer(self) -> Option<Result<ProduceResponse, ErrorCode>> {
-        let deadline = (self.acks == -1).then(|| tokio::time::Instant::now() + self.patience);
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<ProduceResponse, ErrorCode>>> {
+        for (_, pending) in self.topics.iter_mut().flat_map(|(_, partitions)| partitions) {
+            ready!(pending.poll_settle(cx, self.deadline));
+        }
         let (mut response, mut first_error) = (ProduceResponse::default(), None);
-        for (name, partitions) in self.topics {
+        for (name, partitions) in std::mem::take(&mut self.topics) {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, pending) in partitions {
-                let partition =
-                    finish(&self.call, index, pending, deadline, &mut response.node_endpoints).await;
-                if let Some(error) =
-                    ErrorCode::from_code(partition.error_code).filter(|code| *code != ErrorCode::None)
-                {
-                    self.call.node.metrics.failed(self.call.api, error);
-                    first_error.get_or_insert(error);
+                let (failure, topic) = match pending {
+                    Pending::Appended(appended) => {
+                        answered.push(accepted(index, &appended));
+                        continue;
+                    }
+                    Pending::Refused { failure, topic } => (failure, topic),
+                    Pending::Queued { topic, .. } => (ErrorCode::RequestTimedOut.into(), Some(topic)),
+                };
+                if let Some(topic) = &topic {
+                    self.call.node.metrics.produce_failed(&topic.name);
                 }
-                answered.push(partition);
+                self.call.node.metrics.failed(self.call.api, failure.code);
+                first_error.get_or_insert(failure.code);
+                let endpoints = &mut response.node_endpoints;
+                answered.push(refused(&self.call, index, failure, topic.as_deref(), endpoints));
             }
             response.responses.push(TopicProduceResponse { name, partition_responses: answered });
         }
-        match (self.acks, first_error) {
+        Poll::Ready(match (self.acks, first_error) {
             (0, None) => None,
             (0, Some(error)) => Some(Err(error)),
             _ => Some(Ok(response)),
-        }
+        })
     }
 }
 
-async fn finish(
-    call: &Call,
-    index: i32,
-    pending: Pending,
-    deadline: Option<tokio::time::Instant>,
-    endpoints: &mut Vec<NodeEndpoint>,
-) -> PartitionProduceResponse {
-    let (failure, topic) = match pending {
-        Pending::Refused { failure, topic } => (failure, topic),
-        Pending::Queued { answer, topic } => match in_time(answer, deadline).await {
-            Some(Ok(appended)) => return accepted(index, &appended),
-            Some(Err(refused)) => (of_refused(&refused), Some(topic)),
-            // The time is over, or the writer went away with the batch queued: whether it was appended is unknown.
-            None => (ErrorCode::RequestTimedOut.into(), Some(topic)),
-        },
-    };
-    if let Some(topic) = &topic {
-        call.node.metrics.produce_failed(&topic.name);
-    }
-    refused(call, index, failure, topic.as_deref(), endpoints)
-}
-
-/// The answer, if it comes before the deadline that the client set for its replicas (`acks=all`).
-async fn in_time<T>(answer: oneshot::Receiver<T>, deadline: Option<tokio::time::Instant>) -> Option<T> {
-    match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, answer).await.ok()?.ok(),
-        None => answer.await.ok(),
+impl Pending {
+    /// Waits until the writer has answered, or the time is over.
+    fn poll_settle(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        let Self::Queued { answer, topic } = self else { return Poll::Ready(()) };
+        *self = match Pin::new(answer).poll(cx) {
+            Poll::Ready(Ok(Ok(appended))) => Self::Appended(appended),
+            Poll::Ready(Ok(Err(refused))) => {
+                Self::Refused { failure: of_refused(&refused), topic: Some(topic.clone()) }
+            }
+            // The writer went away with the batch queued: whether it was appended is unknown.
+            Poll::Ready(Err(_)) => {
+                Self::Refused { failure: ErrorCode::RequestTimedOut.into(), topic: Some(topic.clone()) }
+            }
+            Poll::Pending if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+                return Poll::Pending;
+            }
+            Poll::Pending => {
+                Self::Refused { failure: ErrorCode::RequestTimedOut.into(), topic: Some(topic.clone()) }
+            }
+        };
+        Poll::Ready(())
     }
 }
 

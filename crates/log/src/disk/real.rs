@@ -1,5 +1,6 @@
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -154,6 +155,16 @@ impl File for RealFile {
             Err(Errno::OPNOTSUPP) => self.write_zeros(self.len()?.max(at), at.saturating_add(len)),
             other => Ok(other?),
         }
+    }
+
+    fn reserve(&self, at: u64, len: u64) {
+        let _ = rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, at, len);
+    }
+
+    fn write_back(&self, at: u64, len: u64) {
+        // The first thing this advice does is what `sync_file_range` with its write flag does, which nothing offers
+        // without unsafe code. Then it drops pages that are clean: those just written are not (decision 0009).
+        let _ = rustix::fs::fadvise(&self.0, at, NonZeroU64::new(len), Advice::DontNeed);
     }
 
     fn is_cached(&self, at: u64, len: u64) -> bool {

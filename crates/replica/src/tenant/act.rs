@@ -14,15 +14,17 @@ use crate::inbox::Message;
 impl Tenant {
     /// Steps the core and does what it wants, until it wants nothing more.
     pub(super) fn step(&mut self, event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.effects);
+        let (mut next, mut events) = (Some(event), VecDeque::new());
+        while let Some(event) = next {
             self.core.step(self.site.clock.now(), event, &mut effects);
             assert!(self.core.positions().hold(), "positions out of order: {:?}", self.core.positions());
-            for effect in effects {
+            for effect in effects.drain(..) {
                 self.act(effect, &mut events);
             }
+            next = events.pop_front();
         }
+        self.effects = effects;
     }
 
     /// Does one effect. What reports on it at once is added to `events`.
