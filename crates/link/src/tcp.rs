@@ -1,6 +1,8 @@
 use std::collections::VecDeque;
 use std::io;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -9,7 +11,7 @@ use forebay_base::{Piece, Region, limits};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{Conn, Connecting, Listener, Net};
@@ -71,14 +73,10 @@ impl Conn for TcpConn {
         bytes_max: usize,
     ) -> Poll<io::Result<usize>> {
         buffer.reserve(bytes_max);
-        loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            // Into memory that nobody has filled with zeros first.
-            match self.0.try_read_buf(&mut (&mut *buffer).limit(bytes_max)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                received => return Poll::Ready(received),
-            }
-        }
+        // Into memory that nobody has filled with zeros first; and a receive that got less than it asked for is not
+        // followed by one that gets nothing.
+        let mut room = buffer.limit(bytes_max);
+        pin!(self.0.read_buf(&mut room)).poll(cx)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, queue: &mut VecDeque<Piece>) -> Poll<io::Result<usize>> {

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_base::{Doorbell, LeaderEpoch, Offset, PartitionId, limits};
@@ -67,6 +68,8 @@ pub(crate) struct Opening {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
+    /// Appends came to an empty queue, and the bell was not rung for them.
+    unheard: AtomicBool,
     bell: Arc<dyn Doorbell>,
 }
 
@@ -80,7 +83,7 @@ struct State {
 
 impl Inbox {
     pub(crate) fn new(bell: Arc<dyn Doorbell>) -> Self {
-        Self { state: Mutex::default(), bell }
+        Self { state: Mutex::default(), unheard: AtomicBool::new(false), bell }
     }
 
     pub(crate) fn bell(&self) -> &Arc<dyn Doorbell> {
@@ -91,7 +94,7 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues an append, or answers it with a refusal.
+    /// Queues an append, or answers it with a refusal. The writer may not hear of it before [`Inbox::nudge`].
     pub(crate) fn append(&self, slot: Slot, append: Append) {
         let mut state = self.lock();
         let refused = if state.closed {
@@ -100,7 +103,10 @@ impl Inbox {
             Refused::Busy
         } else {
             state.appends += 1;
-            self.push(state, Message::Append(slot, append));
+            if state.messages.is_empty() {
+                self.unheard.store(true, Ordering::Release);
+            }
+            state.messages.push_back(Message::Append(slot, append));
             return;
         };
         drop(state);
@@ -121,6 +127,15 @@ impl Inbox {
         state.messages.push_back(message);
         drop(state);
         if first {
+            self.bell.ring();
+        }
+        self.nudge();
+    }
+
+    /// Tells the writer of appends it has not heard of. Whoever queued one must call this soon; waiting a moment lets
+    /// others queue theirs, which are then written together.
+    pub(crate) fn nudge(&self) {
+        if self.unheard.swap(false, Ordering::AcqRel) {
             self.bell.ring();
         }
     }

@@ -83,9 +83,22 @@ impl Partition {
     ///
     /// The caller has admitted the bytes; [`Refused::Busy`] comes back at once if the writer's queue is full.
     pub fn append(&self, batch: Batch, acks: Acks) -> oneshot::Receiver<Result<Appended, Refused>> {
+        let answer = self.queue(batch, acks);
+        self.nudge();
+        answer
+    }
+
+    /// As [`Partition::append`], but the writer may not hear of it before [`Partition::nudge`], so that what comes in the
+    /// same moment is written together.
+    pub fn queue(&self, batch: Batch, acks: Acks) -> oneshot::Receiver<Result<Appended, Refused>> {
         let (reply, answer) = oneshot::channel();
         self.inbox.append(self.slot, Append { batch, acks, reply });
         answer
+    }
+
+    /// Has the writer begin with what was queued. Whoever queues must call this, even if it gives up meanwhile.
+    pub fn nudge(&self) {
+        self.inbox.nudge();
     }
 
     /// Deletes the records below `to`; -1 means the high watermark. Durable when answered with the log start.

@@ -45,6 +45,8 @@ pub(crate) struct Tenant {
     tickets: u64,
     appends: BTreeMap<Ticket, (Bytes, Reply<Appended>)>,
     deletions: BTreeMap<Ticket, Reply<Offset>>,
+    /// Answers that are due: see [`Tenant::answer`].
+    answers: Vec<(Reply<Appended>, Result<Appended, Refused>)>,
     /// Empty between two steps; kept for its memory.
     effects: Vec<Effect>,
     /// Batches stamped and not written yet.
@@ -91,6 +93,7 @@ impl Tenant {
             tickets: 0,
             appends: BTreeMap::new(),
             deletions: BTreeMap::new(),
+            answers: Vec::new(),
             effects: Vec::new(),
             stamped: Vec::new(),
             closing: Vec::new(),
@@ -141,6 +144,15 @@ impl Tenant {
                 self.step(Event::Append { ticket, header, acks, timestamp_type, at });
             }
             self.write(room);
+        }
+    }
+
+    /// Sends the answers that are due. Called at the end of a turn, when all partitions are written, so that whoever
+    /// has appended to several is woken once.
+    pub(crate) fn answer(&mut self) {
+        for (reply, result) in self.answers.drain(..) {
+            // Who asked may have gone.
+            let _ = reply.send(result);
         }
     }
 
@@ -325,6 +337,7 @@ impl Tenant {
     pub(crate) fn finish(mut self) -> bool {
         let failure = self.core.failure().map(ToString::to_string);
         self.step(Event::Stop);
+        self.answer();
         let closed = match failure {
             Some(reason) => Err(reason),
             None => self.log.close(&self.core.producers().encode()).map_err(|error| error.to_string()),
@@ -343,6 +356,7 @@ impl Tenant {
     /// Removes the log from the disk.
     pub(crate) fn delete(mut self) -> Result<(), Refused> {
         self.step(Event::Stop);
+        self.answer();
         self.refuse_queued(&Refused::NotLeader);
         self.partition.wake();
         self.log.delete().map_err(|error| Refused::Storage(error.to_string()))
@@ -351,6 +365,7 @@ impl Tenant {
     /// Gives up after a panic: everybody who waits is told, readers keep the last view.
     pub(crate) fn break_down(mut self, reason: &Arc<str>) -> Arc<Partition> {
         let refused = Refused::Storage(reason.to_string());
+        self.answer();
         self.refuse_queued(&refused);
         for (_, reply) in std::mem::take(&mut self.appends).into_values() {
             let _ = reply.send(Err(refused.clone()));

@@ -37,13 +37,15 @@ struct Ended {
 /// One writer: owns the partitions bound to it, each with its log, and is the only one who writes them.
 ///
 /// A turn: take all messages; gather the appends of each partition into one write; then take in the syncs that have
-/// ended, so that the next ones cover what was just written; then a few chores.
+/// ended, so that the next ones cover what was just written; send the answers; then a few chores.
 pub(crate) struct Writer {
     site: Arc<Site>,
     seats: BTreeMap<Slot, Seat>,
     ids: HashMap<PartitionId, Slot>,
     /// Partitions with queued appends.
     touched: BTreeSet<Slot>,
+    /// Partitions that may have answers to send at the end of the turn.
+    served: Vec<Slot>,
     alarms: Alarms,
     stopping: bool,
     /// True while every log was opened and closed soundly.
@@ -61,6 +63,7 @@ impl Writer {
             seats: BTreeMap::new(),
             ids: HashMap::new(),
             touched: BTreeSet::new(),
+            served: Vec::new(),
             alarms: Alarms::default(),
             stopping: false,
             sound: true,
@@ -115,8 +118,9 @@ impl Writer {
             tenant.serve();
             work(tenant);
         }));
-        if let Err(panic) = worked {
-            self.isolate(slot, panic.as_ref());
+        match worked {
+            Ok(()) => self.served.push(slot),
+            Err(panic) => self.isolate(slot, panic.as_ref()),
         }
     }
 
@@ -236,6 +240,15 @@ impl Writer {
         }
     }
 
+    /// Sends the answers of the partitions that were served.
+    fn answer(&mut self) {
+        for slot in self.served.drain(..) {
+            if let Some(Seat::Running(tenant)) = self.seats.get_mut(&slot) {
+                tenant.answer();
+            }
+        }
+    }
+
     /// True if it shall stop and no partition runs any more; those that broke have nothing left to do.
     fn is_done(&self) -> bool {
         self.stopping && !self.seats.values().any(|seat| matches!(seat, Seat::Running(_)))
@@ -322,7 +335,9 @@ impl Worker for Writer {
             self.arm_sync(slot);
             self.arm_checkpoint(slot);
         }
+        self.answer();
         let more = self.chores();
+        self.answer();
         if self.is_done() {
             self.seats.clear();
             self.site.inbox.close();

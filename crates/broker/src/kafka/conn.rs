@@ -1,6 +1,7 @@
 //! One connection: bytes in, frames, requests, answers in request order, bytes out. One task owns all of it.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -75,6 +76,8 @@ pub(super) struct Connection {
     conn: Box<dyn Conn>,
     frames: FrameReader,
     reading: Reading,
+    /// How many of the last requests in `work` have queued batches of which the writers were not told.
+    untold: usize,
     /// Requests in work, in the order they came, which is the order of their answers: only the first is ever polled.
     work: VecDeque<Work>,
     /// A request that nothing may overtake is in work (every request but Produce is one).
@@ -108,6 +111,7 @@ impl Connection {
             session: Arc::new(session),
             conn,
             reading: Reading::Length,
+            untold: 0,
             work: VecDeque::new(),
             exclusive: false,
             out: VecDeque::new(),
@@ -125,15 +129,32 @@ impl Connection {
     /// Serves the connection until it ends.
     pub(super) async fn run(mut self) -> End {
         loop {
-            let event = std::future::poll_fn(|cx| self.select(cx)).await;
-            if let Some(end) = self.apply(event) {
-                return end;
+            let event = poll_fn(|cx| match self.select(cx) {
+                Poll::Pending if self.untold > 0 => Poll::Ready(None),
+                event => event.map(Some),
+            });
+            match event.await {
+                None => self.nudge().await,
+                Some(event) => {
+                    if let Some(end) = self.apply(event) {
+                        return end;
+                    }
+                }
             }
             if self.moved_bytes >= limits::YIELD_BYTES {
                 self.moved_bytes = 0;
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Tells the writers of what was queued to them, after letting other connections queue theirs: what comes in the same
+    /// moment is written and answered together.
+    async fn nudge(&mut self) {
+        tokio::task::yield_now().await;
+        let told = self.work.len().saturating_sub(self.untold);
+        self.work.iter_mut().skip(told).for_each(Work::nudge);
+        self.untold = 0;
     }
 
     fn select(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -176,10 +197,9 @@ impl Connection {
         self.timer.as_mut().poll(cx).map(|()| Event::Timeout)
     }
 
-    /// Before it waits, the connection decides how much it reads at once: a busy one more, an idle one little, whose
-    /// buffer goes.
+    /// An idle connection gives its buffer back, and reads little at once again.
     fn rest(&mut self) {
-        if !self.frames.is_empty() {
+        if !self.frames.is_empty() || !self.work.is_empty() {
             return;
         }
         self.frames.shrink();
@@ -291,7 +311,10 @@ impl Connection {
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
         match dispatch::start(&self.node, &self.session, charged(frame, share)) {
-            Started::Overlapping(work) => self.work.push_back(work),
+            Started::Overlapping(work) => {
+                self.untold += 1;
+                self.work.push_back(work);
+            }
             Started::Exclusive(work) => {
                 self.exclusive = true;
                 self.work.push_back(work);
@@ -304,6 +327,7 @@ impl Connection {
     fn answer(&mut self, reply: Reply) -> Option<End> {
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
+            self.untold = self.untold.min(self.work.len());
             work.count(&self.node, response_bytes);
         }
         // Nothing starts behind an exclusive request, so it is always the last one in work.

@@ -68,6 +68,13 @@ impl Work {
         }
     }
 
+    /// Has the writers begin with what was queued to them.
+    pub(super) fn nudge(&mut self) {
+        if let Task::Append(appending) = &mut self.task {
+            appending.submitted.nudge();
+        }
+    }
+
     /// When it must be polled again whatever happens.
     pub(super) fn deadline(&self) -> Option<tokio::time::Instant> {
         match &self.task {
@@ -182,6 +189,7 @@ fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Begun {
         }
         Poll::Pending => Begun::Exclusive(Box::pin(async move {
             let mut appending = Appending { header, submitted: submit.await };
+            appending.submitted.nudge();
             let deadline = appending.submitted.deadline();
             let answer = poll_fn(|cx| appending.poll(cx));
             match deadline {

@@ -35,7 +35,27 @@ pub(super) struct Submitted {
     call: Call,
     acks: i16,
     deadline: Option<Instant>,
+    nudges: Nudges,
     topics: Vec<(Text, Vec<(i32, Pending)>)>,
+}
+
+/// Partitions to which batches were queued and whose writers were not told. They are when this is dropped, whatever
+/// becomes of the request.
+#[derive(Default)]
+struct Nudges(Vec<Arc<Partition>>);
+
+impl Nudges {
+    fn give(&mut self) {
+        for partition in self.0.drain(..) {
+            partition.nudge();
+        }
+    }
+}
+
+impl Drop for Nudges {
+    fn drop(&mut self) {
+        self.give();
+    }
 }
 
 enum Pending {
@@ -51,12 +71,13 @@ pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
     let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let deadline = (acks == -1).then(|| Instant::now() + patience);
     let mut topics = Vec::with_capacity(request.topic_data.len());
+    let mut nudges = Nudges::default();
     for topic_data in request.topic_data {
         let topic = call.node.topic_by_name(&topic_data.name);
         let mut partitions = Vec::with_capacity(topic_data.partition_data.len());
         for data in topic_data.partition_data {
             let index = data.index;
-            let pending = match queue(&call, acks, &topic_data.name, topic.as_ref(), data).await {
+            let pending = match queue(&call, acks, &topic_data.name, topic.as_ref(), data, &mut nudges).await {
                 Ok(pending) => pending,
                 Err(failure) => Pending::Refused { failure, topic: topic.clone() },
             };
@@ -64,7 +85,7 @@ pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
         }
         topics.push((topic_data.name, partitions));
     }
-    Submitted { call, acks, deadline, topics }
+    Submitted { call, acks, deadline, nudges, topics }
 }
 
 async fn queue(
@@ -73,6 +94,7 @@ async fn queue(
     name: &str,
     topic: Option<&Arc<Topic>>,
     data: PartitionProduceData,
+    nudges: &mut Nudges,
 ) -> Result<Pending, Failure> {
     if !call.permits(name) {
         return Err(ErrorCode::TopicAuthorizationFailed.into());
@@ -93,7 +115,9 @@ async fn queue(
         return Err(ErrorCode::UnsupportedCompressionType.into());
     }
     call.node.metrics.produced(&topic.name, batch.bytes.len() as u64, u64::from(batch.record_count()));
-    Ok(Pending::Queued { answer: partition.append(batch, acks), topic: topic.clone() })
+    let answer = partition.queue(batch, acks);
+    nudges.0.push(partition);
+    Ok(Pending::Queued { answer, topic: topic.clone() })
 }
 
 /// Checks a batch; one that must be inflated for it, off the reactor and one at a time in the whole process, so that
@@ -122,6 +146,11 @@ impl Submitted {
     /// When it is answered at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// Has the writers begin. To be called soon: they may not hear of the batches before.
+    pub(super) fn nudge(&mut self) {
+        self.nudges.give();
     }
 
     /// Waits for every batch. `None`: no answer is due (`acks=0`). `Some(Err)`: the connection must be closed,

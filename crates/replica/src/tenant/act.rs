@@ -45,7 +45,7 @@ impl Tenant {
             Effect::Publish => self.partition.publish(view(&self.core, &self.log)),
             Effect::Answer { ticket, result } => {
                 if let Some((_, reply)) = self.appends.remove(&ticket) {
-                    let _ = reply.send(result);
+                    self.answers.push((reply, result));
                 }
             }
             Effect::Deleted { ticket, result } => {
