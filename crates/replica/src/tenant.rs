@@ -135,13 +135,13 @@ impl Tenant {
                 return;
             }
             self.site.inbox.release(count);
-            for append in self.queue.drain(..count).collect::<Vec<_>>() {
+            let (now, at) = (self.site.clock.now(), self.site.clock.wall());
+            for _ in 0..count {
+                let Some(Append { batch, acks, reply }) = self.queue.pop_front() else { break };
                 let ticket = self.ticket();
-                let Append { batch, acks, reply } = append;
+                let (header, timestamp_type) = (batch.header, batch.timestamp_type);
                 self.appends.insert(ticket, (batch.bytes, reply));
-                let (header, timestamp_type, at) =
-                    (batch.header, batch.timestamp_type, self.site.clock.wall());
-                self.step(Event::Append { ticket, header, acks, timestamp_type, at });
+                self.step_at(now, Event::Append { ticket, header, acks, timestamp_type, at });
             }
             self.write(room);
         }

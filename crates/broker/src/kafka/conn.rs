@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,8 +57,6 @@ enum Reading {
 
 /// What happened next; named by [`Connection::select`], acted on by [`Connection::apply`].
 enum Event {
-    Announced(usize),
-    Admitted(usize, Option<Share>),
     Frame(Bytes),
     Closed,
     Broken(FrameError),
@@ -183,13 +181,13 @@ impl Connection {
             }
             self.arm(self.deadline);
         }
+        if let Poll::Ready(event) = self.poll_reading(cx) {
+            return Poll::Ready(event);
+        }
         if let Some(draining) = &mut self.draining
             && draining.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(Event::Drain);
-        }
-        if let Poll::Ready(event) = self.poll_reading(cx) {
-            return Poll::Ready(event);
         }
         if let Some(deadline) = self.work.front().and_then(Work::deadline) {
             self.arm(deadline);
@@ -212,28 +210,39 @@ impl Connection {
         let busy = self.exclusive
             || self.work.len() >= limits::CONNECTION_REQUESTS_MAX
             || self.out_bytes >= limits::CONNECTION_OUT_BYTES_MAX;
-        match &mut self.reading {
-            Reading::Stopped => Poll::Pending,
-            Reading::Length if busy => Poll::Pending,
-            Reading::Length => {
-                self.frames.poll_announced(cx, &mut *self.conn).map(|announced| match announced {
-                    Ok(Some(bytes)) => Event::Announced(bytes),
-                    Ok(None) => Event::Closed,
-                    Err(error) => Event::Broken(error),
-                })
-            }
-            Reading::Admission(admitted) => {
-                admitted.as_mut().poll(cx).map(|(bytes, share)| Event::Admitted(bytes, share))
-            }
-            Reading::Body(_) => match self.frames.poll_frame(cx, &mut *self.conn) {
-                Poll::Ready(Ok(Some(frame))) => Poll::Ready(Event::Frame(frame)),
-                Poll::Ready(Ok(None)) => Poll::Ready(Event::Closed),
-                Poll::Ready(Err(error)) => Poll::Ready(Event::Broken(error)),
-                Poll::Pending => {
-                    self.arm(self.deadline);
-                    Poll::Pending
+        loop {
+            match &mut self.reading {
+                Reading::Stopped => return Poll::Pending,
+                Reading::Length if busy => return Poll::Pending,
+                Reading::Length => {
+                    let bytes = match ready!(self.frames.poll_announced(cx, &mut *self.conn)) {
+                        Ok(Some(bytes)) => bytes,
+                        Ok(None) => return Poll::Ready(Event::Closed),
+                        Err(error) => return Poll::Ready(Event::Broken(error)),
+                    };
+                    match self.node.budget.try_admit(bytes) {
+                        Some(share) => self.admitted(bytes, Some(share)),
+                        None => {
+                            let share = self.node.budget.clone().admit(bytes);
+                            self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
+                        }
+                    }
                 }
-            },
+                Reading::Admission(admission) => {
+                    let (bytes, share) = ready!(admission.as_mut().poll(cx));
+                    self.admitted(bytes, share);
+                }
+                Reading::Body(_) => break,
+            }
+        }
+        match self.frames.poll_frame(cx, &mut *self.conn) {
+            Poll::Ready(Ok(Some(frame))) => Poll::Ready(Event::Frame(frame)),
+            Poll::Ready(Ok(None)) => Poll::Ready(Event::Closed),
+            Poll::Ready(Err(error)) => Poll::Ready(Event::Broken(error)),
+            Poll::Pending => {
+                self.arm(self.deadline);
+                Poll::Pending
+            }
         }
     }
 
@@ -259,14 +268,6 @@ impl Connection {
 
     fn apply(&mut self, event: Event) -> Option<End> {
         match event {
-            Event::Announced(bytes) => match self.node.budget.try_admit(bytes) {
-                Some(share) => self.admitted(bytes, Some(share)),
-                None => {
-                    let share = self.node.budget.clone().admit(bytes);
-                    self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
-                }
-            },
-            Event::Admitted(bytes, share) => self.admitted(bytes, share),
             Event::Frame(frame) => {
                 self.moved_bytes += frame.len();
                 self.deadline = self.now + idle_max(&self.node);
@@ -310,7 +311,7 @@ impl Connection {
     }
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
-        match dispatch::start(&self.node, &self.session, charged(frame, share)) {
+        match dispatch::start(&self.node, &self.session, charged(frame, share), self.now) {
             Started::Overlapping(work) => {
                 self.untold += 1;
                 self.work.push_back(work);
@@ -328,7 +329,7 @@ impl Connection {
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
             self.untold = self.untold.min(self.work.len());
-            work.count(&self.node, response_bytes);
+            work.count(&self.node, self.now, response_bytes);
         }
         // Nothing starts behind an exclusive request, so it is always the last one in work.
         self.exclusive = self.exclusive && !self.work.is_empty();

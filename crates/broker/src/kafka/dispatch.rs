@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use forebay_base::{Instant, Piece};
+use forebay_base::Piece;
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 use forebay_wire::kafka::{ApiKey, ErrorCode, RequestHeader};
 use forebay_wire::{Decoder, Message, frame};
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::call::{Call, Session};
 use super::{
@@ -76,17 +77,16 @@ impl Work {
     }
 
     /// When it must be polled again whatever happens.
-    pub(super) fn deadline(&self) -> Option<tokio::time::Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.task {
             Task::Append(appending) => appending.submitted.deadline(),
             Task::Other(_) => None,
         }
     }
 
-    /// Counts it as answered.
-    pub(super) fn count(&self, node: &Shared, response_bytes: u64) {
-        let took = node.clock.now().since(self.began);
-        node.metrics.answered(self.api, took, self.request_bytes, response_bytes);
+    /// Counts it as answered `now`.
+    pub(super) fn count(&self, node: &Shared, now: Instant, response_bytes: u64) {
+        node.metrics.answered(self.api, now - self.began, self.request_bytes, response_bytes);
     }
 }
 
@@ -108,8 +108,8 @@ enum Begun {
     Refused(String),
 }
 
-/// Begins the request in `frame`.
-pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes) -> Started {
+/// Begins the request in `frame`, which came at `began`.
+pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes, began: Instant) -> Started {
     let header = match RequestHeader::peek(&frame) {
         Ok(header) => header,
         Err(error) => return Started::Refused(format!("unreadable request header: {error}")),
@@ -118,17 +118,16 @@ pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes) ->
     let Some((api, right)) = header.api().and_then(|api| Some((api, auth::right_of(api)?))) else {
         return Started::Refused(format!("unknown or unsupported api key {}", header.request_api_key));
     };
-    let began = tokio::time::Instant::now();
     let call = Call { node: node.clone(), session: session.clone(), api, version, right, began };
     if !api.served().contains(&version) {
         if api == ApiKey::ApiVersions {
             let reply = encode(&header, 0, &api_versions::unsupported());
             let task = Task::Other(Box::pin(async { reply }));
-            return Started::Exclusive(Work { api, began: node.clock.now(), request_bytes: 0, task });
+            return Started::Exclusive(Work { api, began, request_bytes: 0, task });
         }
         return Started::Refused(format!("{api} version {version} is not supported"));
     }
-    let (began, request_bytes) = (node.clock.now(), frame.len() as u64);
+    let request_bytes = frame.len() as u64;
     let work = |task| Work { api, began, request_bytes, task };
     match route(call, header, frame) {
         Begun::Overlapping(task) => Started::Overlapping(work(task)),

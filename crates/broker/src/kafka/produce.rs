@@ -69,7 +69,7 @@ pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
     let acks = request.acks;
     // The client sets a deadline for replicas, so only `acks=all` has one.
     let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let deadline = (acks == -1).then(|| Instant::now() + patience);
+    let deadline = (acks == -1).then(|| call.began + patience);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     let mut nudges = Nudges::default();
     for topic_data in request.topic_data {

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use forebay_base::{LeaderEpoch, Offset};
+use forebay_base::{Instant, LeaderEpoch, Offset};
 use forebay_log::{Stamped, SyncJob};
 use forebay_records::{BatchHeader, HEADER_LEN, stamp, stamp_log_append_time};
 
@@ -14,10 +14,15 @@ use crate::inbox::Message;
 impl Tenant {
     /// Steps the core and does what it wants, until it wants nothing more.
     pub(super) fn step(&mut self, event: Event) {
+        self.step_at(self.site.clock.now(), event);
+    }
+
+    /// As [`Tenant::step`], with the time at hand.
+    pub(super) fn step_at(&mut self, now: Instant, event: Event) {
         let mut effects = std::mem::take(&mut self.effects);
         let (mut next, mut events) = (Some(event), VecDeque::new());
         while let Some(event) = next {
-            self.core.step(self.site.clock.now(), event, &mut effects);
+            self.core.step(now, event, &mut effects);
             assert!(self.core.positions().hold(), "positions out of order: {:?}", self.core.positions());
             for effect in effects.drain(..) {
                 self.act(effect, &mut events);
