@@ -23,11 +23,12 @@ from suites import SUITES
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", default=["*"], help="rows by name or pattern, such as 'kafka/*'; all if none")
-    parser.add_argument("--bin", type=Path, default=install.TOP / "target/release/forebay", help="the binary to measure")
+    binary = install.TOP / "target/release/forebay"
+    parser.add_argument("rows", nargs="*", default=["*"], help="rows by name or pattern ('kafka/*'); all if none")
+    parser.add_argument("--bin", type=Path, default=binary, help="the binary to measure (default: the release build)")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs that count (default 5)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the data: shows that it runs, not how fast")
-    parser.add_argument("--scratch", type=Path, help="folder for the servers' data (default: the system's temporary one)")
+    parser.add_argument("--scratch", type=Path, help="folder for data (default: the system's temporary one)")
     parser.add_argument("--port-base", type=int, default=22000, help="ports used are N+92, +192, +193, +222 and +644")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
     parser.add_argument("--list", action="store_true", help="name the rows and end")
@@ -39,7 +40,10 @@ def arguments():
 
 def chosen(options):
     """Suites with those of their rows that are asked for."""
-    wanted = lambda row: any(fnmatch.fnmatch(row.name, pattern) for pattern in options.rows)
+
+    def wanted(row):
+        return any(fnmatch.fnmatch(row.name, pattern) for pattern in options.rows)
+
     picked = [(suite, [row for row in rows if wanted(row)]) for suite, rows in SUITES]
     return [(suite, rows) for suite, rows in picked if rows]
 

@@ -3,7 +3,7 @@
 import os
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable
 
 SETTLE_S = 1
@@ -60,7 +60,7 @@ class Row:
     peer: Callable
     prepare: Callable | None = None
     once: bool = False
-    settings: tuple[str, ...] = field(default=())
+    settings: tuple[str, ...] = ()
 
 
 def settle(seconds=SETTLE_S):
@@ -80,7 +80,8 @@ def measure(row, suite, pairs):
             settle()
             measured = load(suite)
             measured["load_average"] = os.getloadavg()[0]
-            shown = ", ".join(f"{figure.name} {measured[figure.name]:.4g}" for figure in row.figures if figure.name in measured)
+            told = [figure.name for figure in row.figures if figure.name in measured]
+            shown = ", ".join(f"{name} {measured[name]:.4g}" for name in told)
             print(f"  {row.name} {'warm-up' if warm_up else number} {side}: {shown}", flush=True)
             if not warm_up:
                 runs[side].append(measured)

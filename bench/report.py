@@ -48,16 +48,16 @@ def table(results):
             lines.append((result["row"], "FAILED", "-", "-", "-", "", ""))
         lines += [line(result["row"], figure) for figure in result.get("figures", [])]
     widths = [max(len(cells[column]) for cells in lines) for column in range(len(COLUMNS))]
-    text = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |" for cells in lines]
+    padded = [[cell.ljust(width) for cell, width in zip(cells, widths)] for cells in lines]
+    text = ["| " + " | ".join(cells) + " |" for cells in padded]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(text)
 
 
 def commit():
     """The commit of the checkout this script lies in; the binary may come from another, see its version."""
-    described = subprocess.run(
-        ["git", "-C", TOP, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
-    )
+    describe = ["git", "-C", TOP, "describe", "--always", "--dirty", "--abbrev=12"]
+    described = subprocess.run(describe, capture_output=True, text=True, check=False)
     return described.stdout.strip() or "unknown"
 
 

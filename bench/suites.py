@@ -31,6 +31,10 @@ class Sizes:
     batched_bytes: int = 2 << 30
     single_bytes: int = 256 << 20
 
+    def count(self, record_bytes):
+        """How many records of this size librdkafka's program sends."""
+        return self.small_records if record_bytes == 100 else self.records
+
 
 QUICK = Sizes(500_000, 200_000, 100_000, 5, 256 << 20, 16 << 20)
 
@@ -84,6 +88,13 @@ class MockSuite(Suite):
         self.rdkafka = Librdkafka(install.rdkafka_performance())
         self.versions["rdkafka"] = self.rdkafka.version()
 
+    def produce(self, record_bytes):
+        records = self.sizes.count(record_bytes)
+        return self.load(self.ours, lambda at, topic: self.rdkafka.produce(at, topic, records, record_bytes))
+
+    def produce_to_mock(self, record_bytes):
+        return self.rdkafka.produce_to_mock(self.sizes.count(record_bytes), record_bytes)
+
 
 class KafkaSuite(Suite):
     """Apache Kafka."""
@@ -119,10 +130,11 @@ class KafkaSuite(Suite):
             self.rdkafka.produce(side.bootstrap, self.filled[side], self.sizes.records, 1024)
 
     def consume(self, side):
-        read = lambda: self.java.consume(side.bootstrap, self.filled[side], self.sizes.records)
-        return side.server.metered(read)
+        topic = self.filled[side]
+        return side.server.metered(lambda: self.java.consume(side.bootstrap, topic, self.sizes.records))
 
-    def rdkafka_produce(self, side, records, record_bytes):
+    def rdkafka_produce(self, side, record_bytes):
+        records = self.sizes.count(record_bytes)
         return self.load(side, lambda at, topic: self.rdkafka.produce(at, topic, records, record_bytes))
 
     def java_produce(self, side):
@@ -132,7 +144,10 @@ class KafkaSuite(Suite):
     def java_paced(self, side):
         """At a fixed rate and without lingering: how long an append takes."""
         records = LATENCY_RATE * self.sizes.latency_s
-        send = lambda at, topic: self.java.produce(at, topic, records, 1024, LATENCY_RATE, ["linger.ms=0"])
+
+        def send(bootstrap, topic):
+            return self.java.produce(bootstrap, topic, records, 1024, LATENCY_RATE, ["linger.ms=0"])
+
         return self.load(side, send)
 
 
@@ -177,34 +192,41 @@ def tail(goal=None, floor=0.0):
     return Figure("p99_ms", "ms", more_is_better=False, goal=goal, floor=floor)
 
 
-def through_rdkafka(name, what, record_bytes, figures, settings=()):
-    """A row of KafkaSuite with librdkafka's load program."""
-    count = lambda suite: suite.sizes.small_records if record_bytes == 100 else suite.sizes.records
-    ours = lambda suite: suite.rdkafka_produce(suite.ours, count(suite), record_bytes)
-    peer = lambda suite: suite.rdkafka_produce(suite.kafka, count(suite), record_bytes)
-    return Row(name, what, figures, ours, peer, settings=settings)
-
-
-def against_mock(name, what, record_bytes, goal):
+def against_mock(name, record_bytes, goal):
     """A row of MockSuite; the mock has no server whose cost could be told."""
-    count = lambda suite: suite.sizes.small_records if record_bytes == 100 else suite.sizes.records
-
-    def ours(suite):
-        send = lambda at, topic: suite.rdkafka.produce(at, topic, count(suite), record_bytes)
-        return suite.load(suite.ours, send)
-
-    peer = lambda suite: suite.rdkafka.produce_to_mock(count(suite), record_bytes)
-    return Row(name, what, [rate(goal), *cost()], ours, peer)
+    what = f"rdkafka_performance, {record_bytes} B, acks=all; peer: its own mock broker"
+    return Row(
+        name,
+        what,
+        [rate(goal), *cost()],
+        ours=lambda suite: suite.produce(record_bytes),
+        peer=lambda suite: suite.produce_to_mock(record_bytes),
+    )
 
 
 def of_kafka(name, what, figures, run, **options):
     """A row of KafkaSuite that does the same with both servers."""
-    return Row(name, what, figures, lambda suite: run(suite, suite.ours), lambda suite: run(suite, suite.kafka), **options)
+    return Row(
+        name,
+        what,
+        figures,
+        ours=lambda suite: run(suite, suite.ours),
+        peer=lambda suite: run(suite, suite.kafka),
+        **options,
+    )
+
+
+def small_records(suite, side):
+    return suite.rdkafka_produce(side, 100)
+
+
+def large_records(suite, side):
+    return suite.rdkafka_produce(side, 1024)
 
 
 MOCK = [
-    against_mock("mock/rdkafka-100B", "rdkafka_performance, 100 B, acks=all; peer: its own mock broker", 100, 0.7),
-    against_mock("mock/rdkafka-1KiB", "rdkafka_performance, 1 KiB, acks=all; peer: its own mock broker", 1024, 0.5),
+    against_mock("mock/rdkafka-100B", 100, 0.7),
+    against_mock("mock/rdkafka-1KiB", 1024, 0.5),
 ]
 
 KAFKA = [
@@ -215,17 +237,25 @@ KAFKA = [
         lambda suite, side: dict(suite.idle[side]),
         once=True,
     ),
-    through_rdkafka(
-        "kafka/rdkafka-100B", "rdkafka_performance, 100 B, acks=all; ours async", 100, [rate(1.15), *cost(0.4, 0.1)], ASYNC
+    of_kafka(
+        "kafka/rdkafka-100B",
+        "rdkafka_performance, 100 B, acks=all; ours async",
+        [rate(1.15), *cost(0.4, 0.1)],
+        small_records,
+        settings=ASYNC,
     ),
-    through_rdkafka(
-        "kafka/rdkafka-1KiB", "rdkafka_performance, 1 KiB, acks=all; ours async", 1024, [rate(1.5), *cost(0.4, 0.1)], ASYNC
+    of_kafka(
+        "kafka/rdkafka-1KiB",
+        "rdkafka_performance, 1 KiB, acks=all; ours async",
+        [rate(1.5), *cost(0.4, 0.1)],
+        large_records,
+        settings=ASYNC,
     ),
-    through_rdkafka(
+    of_kafka(
         "kafka/rdkafka-1KiB-synced",
         "rdkafka_performance, 1 KiB, acks=all; ours from stable storage",
-        1024,
         [rate(1.0), *cost(None, 0.1)],
+        large_records,
     ),
     of_kafka(
         "kafka/java-produce",
@@ -258,8 +288,8 @@ KAFKA = [
 ]
 
 
-def against_nats(name, what, figures, ours, peer, settings=()):
-    return Row(name, what, [*figures, *cost(), tail()], ours, peer, settings=settings)
+def against_nats(name, what, figure, ours, peer, settings=()):
+    return Row(name, what, [figure, *cost(), tail()], ours, peer, settings=settings)
 
 
 def batches(suite):
@@ -270,16 +300,21 @@ def large_messages(suite):
     return suite.publish(16384, suite.sizes.batched_bytes)
 
 
+def single_records(suite):
+    return suite.append_single()
+
+
 def small_messages(suite):
     return suite.publish(1024, suite.sizes.single_bytes)
 
 
 THROUGHPUT = Figure("mb_per_s", "MB/s", goal=2.0)
+ONE_EACH = "one record of 1 KiB a request, acks=1; peer: messages"
 NATS = [
-    against_nats("nats/16KiB", "batches of 16 KiB, acks=1; peer: messages", [THROUGHPUT], batches, large_messages),
-    against_nats("nats/16KiB-async", "the same; ours async", [THROUGHPUT], batches, large_messages, ASYNC),
-    against_nats("nats/1KiB", "one record of 1 KiB a request, acks=1", [rate(1.5)], NatsSuite.append_single, small_messages),
-    against_nats("nats/1KiB-async", "the same; ours async", [rate(1.5)], NatsSuite.append_single, small_messages, ASYNC),
+    against_nats("nats/16KiB", "batches of 16 KiB, acks=1; peer: messages", THROUGHPUT, batches, large_messages),
+    against_nats("nats/16KiB-async", "the same; ours async", THROUGHPUT, batches, large_messages, ASYNC),
+    against_nats("nats/1KiB", ONE_EACH, rate(1.5), single_records, small_messages),
+    against_nats("nats/1KiB-async", "the same; ours async", rate(1.5), single_records, small_messages, ASYNC),
 ]
 
 SUITES = [(MockSuite, MOCK), (KafkaSuite, KAFKA), (NatsSuite, NATS)]
