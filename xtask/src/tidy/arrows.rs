@@ -3,7 +3,7 @@
 use super::{Finding, Source, Tree};
 
 /// A room and the rooms it may depend on besides `base`. What is not listed is forbidden.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("records", &[]),
     ("wire", &[]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("controller", &["wire", "log", "meta", "link"]),
     ("broker", &["wire", "log", "meta", "link", "replica", "controller"]),
     ("cli", &["broker", "client"]),
+    ("bench/nats-load", &[]),
 ];
 
 /// Who may use everything.

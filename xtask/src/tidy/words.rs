@@ -48,7 +48,8 @@ const WRITTEN_BY_TOOLS: [&str; 1] = ["Cargo.lock"];
 const SCHEMAS: &str = concat!("maven.", "apache.org/POM");
 
 pub(super) fn check(tree: &Tree, found: &mut Vec<Finding>) {
-    for (path, text) in tree.files().filter(|(path, _)| !WRITTEN_BY_TOOLS.contains(path)) {
+    let by_hand = |path: &str| !WRITTEN_BY_TOOLS.iter().any(|file| path.ends_with(file));
+    for (path, text) in tree.files().filter(|(path, _)| by_hand(path)) {
         any_text(path, text, found);
     }
     for (path, text) in tree.rust() {
