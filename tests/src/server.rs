@@ -68,6 +68,11 @@ impl Server {
         }
     }
 
+    /// Puts its data into `dir`, which outlives it.
+    pub fn keep_data_in(&mut self, dir: PathBuf) {
+        self.data = dir;
+    }
+
     /// Adds words to its command line.
     pub fn flags(&mut self, words: &[&str]) {
         self.flags.extend(words.iter().map(|word| (*word).to_owned()));
@@ -114,6 +119,17 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!("the server is not ready after {READY_WITHIN:?}:\n{}", self.log());
+    }
+
+    /// Stops it where it stands (SIGSTOP) and waits until it does: no thread of it runs any more but in the kernel, so
+    /// nothing more is said to anyone. It can only be killed then.
+    pub fn pause(&self) {
+        kill_process(Pid::from_child(self.child.as_ref().expect("a running server")), Signal::STOP)
+            .expect("a signal can be sent");
+        let deadline = Instant::now() + STOPPED_WITHIN;
+        while !thread_states(self.pid()).iter().all(|state| matches!(state, 'T' | 'D' | 'Z')) {
+            assert!(Instant::now() < deadline, "the server does not pause");
+        }
     }
 
     /// Ends it as a power cut would, as far as a process can tell: SIGKILL.
@@ -219,6 +235,14 @@ impl Drop for Server {
             eprintln!("---- server log ----\n{}---- end of server log ----", &log[from..]);
         }
     }
+}
+
+/// The scheduler's letter for each thread of a process: T is stopped, D waits in the kernel and stops on its way out.
+fn thread_states(pid: u32) -> Vec<char> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    let stats = threads.flatten().flat_map(|thread| fs::read_to_string(thread.path().join("stat")));
+    // PID (NAME) STATE ...: the name may hold anything.
+    stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
 }
 
 /// An address of 127.0.0.1 that was free a moment ago.
