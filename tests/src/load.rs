@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 
 use crate::{Dice, number_of, numbered_value};
 
+/// Batches under way or waiting in a producer: enough to keep it busy, or few, so that one that rests counts soon.
 const ACKS_AWAITED: usize = 32;
+const ACKS_AWAITED_RESTING: usize = 5;
 const RECORDS_MAX: usize = 20;
 const PADDING_MAX: usize = 600;
 
@@ -23,14 +25,8 @@ struct Known {
     fault: Mutex<Option<String>>,
 }
 
-impl Known {
-    fn blame(&self, what: String) {
-        self.fault.lock().expect("nobody panics here").get_or_insert(what);
-    }
-}
-
 /// Idempotent acks=all producers of numbered records, one a partition, several batches under way in each. The number
-/// of a record is its offset, for nobody else writes there; so whatever is lost, moved or doubled shows.
+/// of a record is its offset, for nobody else writes there meanwhile; so whatever is lost, moved or doubled shows.
 #[derive(Debug)]
 pub struct Load {
     topic: String,
@@ -46,12 +42,12 @@ struct Lane {
 
 impl Load {
     /// Starts a producer for each of `partitions`, each on the client that stands beside it: clones of one client
-    /// share a connection.
-    pub fn start(topic: &str, partitions: Vec<(i32, Client)>, dice: &mut Dice) -> Self {
+    /// share a connection. Each rests for `pause` after every batch.
+    pub fn start(topic: &str, partitions: Vec<(i32, Client)>, pause: Duration, dice: &mut Dice) -> Self {
         let lanes = partitions.into_iter().map(|(partition, client)| {
             let known = Arc::<Known>::default();
-            let dice = Dice::seeded(dice.bits());
-            let task = tokio::spawn(produce(client, topic.to_owned(), partition, known.clone(), dice));
+            let sending = Sending { client, topic: topic.to_owned(), partition, pause };
+            let task = tokio::spawn(sending.run(known.clone(), Dice::seeded(dice.bits())));
             Lane { partition, known, task }
         });
         Self { topic: topic.to_owned(), lanes: lanes.collect() }
@@ -111,8 +107,7 @@ pub async fn check_numbered(client: &Client, topic: &str, partition: i32, acknow
     let options = FetchOptions { max_wait: Duration::from_millis(100), ..Default::default() };
     let mut next = 0;
     loop {
-        let fetched =
-            client.fetch(topic, partition, next, &options).await.expect("every record can be read");
+        let fetched = client.fetch(topic, partition, next, &options).await.expect("every record can be read");
         for record in &fetched.records {
             assert_eq!(record.offset.0, next, "partition {partition}: a hole or a step back");
             let number = number_of(record.value.as_deref().unwrap_or_default());
@@ -130,41 +125,57 @@ pub async fn check_numbered(client: &Client, topic: &str, partition: i32, acknow
     }
 }
 
-/// Sends numbered records until told to stop; then waits for all of them.
-async fn produce(client: Client, topic: String, partition: i32, known: Arc<Known>, mut dice: Dice) {
-    let producer = match Producer::open(&client, &topic, partition, ProducerConfig::default()).await {
-        Ok(producer) => producer,
-        Err(error) => return known.blame(format!("partition {partition}: no producer: {error}")),
-    };
-    let (mut next, mut waiting) = (0u64, VecDeque::<(u64, Ack)>::new());
-    loop {
-        let stopped = known.stop.load(Ordering::Relaxed);
-        if stopped && waiting.is_empty() {
-            return;
+/// One producer's work.
+struct Sending {
+    client: Client,
+    topic: String,
+    partition: i32,
+    pause: Duration,
+}
+
+impl Sending {
+    async fn run(self, known: Arc<Known>, dice: Dice) {
+        if let Err(fault) = self.send_all(&known, dice).await {
+            known.fault.lock().expect("nobody panics here").get_or_insert(fault);
         }
-        if !stopped && waiting.len() < ACKS_AWAITED {
-            let first = next;
-            let batch = batch(&mut next, &mut dice);
-            match producer.send(batch).await {
-                Ok(ack) => waiting.push_back((first, ack)),
-                Err(error) => return known.blame(format!("partition {partition}: not sent: {error}")),
+    }
+
+    /// Sends numbered records until told to stop; then waits for all of them. The error is what should not happen.
+    async fn send_all(&self, known: &Known, mut dice: Dice) -> Result<(), String> {
+        let Self { client, topic, partition, pause } = self;
+        let failed = |what: String| format!("partition {partition}: {what}");
+        let producer = Producer::open(client, topic, *partition, ProducerConfig::default()).await;
+        let producer = producer.map_err(|error| failed(format!("no producer: {error}")))?;
+        let ends = client.list_offsets(topic, &[(*partition, OffsetAt::Latest)]).await;
+        let ends = ends.map_err(|error| failed(format!("no end: {error}")))?;
+        let mut next = ends[partition].offset as u64;
+        let mut waiting = VecDeque::<(u64, Ack)>::new();
+        let awaited = if pause.is_zero() { ACKS_AWAITED } else { ACKS_AWAITED_RESTING };
+        loop {
+            let stopped = known.stop.load(Ordering::Relaxed);
+            if stopped && waiting.is_empty() {
+                return Ok(());
             }
-            continue;
-        }
-        let Some((first, ack)) = waiting.pop_front() else { continue };
-        match ack.wait().await {
+            if !stopped && waiting.len() < awaited {
+                let first = next;
+                let sent = producer.send(batch(&mut next, &mut dice)).await;
+                waiting.push_back((first, sent.map_err(|error| failed(format!("not sent: {error}")))?));
+                if !pause.is_zero() {
+                    tokio::time::sleep(*pause).await;
+                }
+                continue;
+            }
+            let Some((first, ack)) = waiting.pop_front() else { continue };
+            let produced = ack.wait().await;
+            let produced = produced.map_err(|error| failed(format!("batch {first} given up: {error}")))?;
             // -1: a duplicate that the server remembers no more; the final count sees whether it is there once.
-            Ok(produced) if produced.base_offset == first as i64 || produced.base_offset == -1 => {
-                known.acknowledged.store(first as i64 + i64::from(produced.records), Ordering::Release);
+            if produced.base_offset != first as i64 && produced.base_offset != -1 {
+                return Err(failed(format!(
+                    "record {first} is told to be at offset {}",
+                    produced.base_offset
+                )));
             }
-            Ok(produced) => {
-                let offset = produced.base_offset;
-                return known
-                    .blame(format!("partition {partition}: record {first} acknowledged at offset {offset}"));
-            }
-            Err(error) => {
-                return known.blame(format!("partition {partition}: batch {first} given up: {error}"));
-            }
+            known.acknowledged.store(first as i64 + i64::from(produced.records), Ordering::Release);
         }
     }
 }

@@ -108,7 +108,12 @@ impl Server {
 
     /// Waits until it answers Kafka clients and says that it is ready.
     pub fn wait_ready(&mut self) {
-        let deadline = Instant::now() + READY_WITHIN;
+        self.wait_ready_within(READY_WITHIN);
+    }
+
+    /// The same with another patience: recovery of very many partitions takes its time.
+    pub fn wait_ready_within(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             let connected = TcpStream::connect(&self.kafka).is_ok();
             if connected && get(&self.http, "/readyz").is_ok_and(|(status, _)| status == 200) {
@@ -118,7 +123,7 @@ impl Server {
             assert!(ended.is_none(), "the server ended at once ({ended:?}):\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("the server is not ready after {READY_WITHIN:?}:\n{}", self.log());
+        panic!("the server is not ready after {patience:?}:\n{}", self.log());
     }
 
     /// Stops it where it stands (SIGSTOP) and waits until it does: no thread of it runs any more but in the kernel, so

@@ -52,7 +52,7 @@ async fn run(rounds: usize) {
     };
     client.create_topic(&topic, false).await.expect("a topic");
     let lanes = (0..PARTITIONS).map(|partition| (partition, client.clone())).collect();
-    let load = Load::start(TOPIC, lanes, &mut dice);
+    let load = Load::start(TOPIC, lanes, Duration::ZERO, &mut dice);
     let churn = Churn::start(client.clone());
     let mut ids = BTreeSet::new();
     for round in 0..rounds {

@@ -109,7 +109,7 @@ async fn run(kind: FsKind, rounds: usize) {
     for partition in 0..PARTITIONS {
         lanes.push((partition, server.client().await));
     }
-    let load = Load::start(TOPIC, lanes, &mut dice);
+    let load = Load::start(TOPIC, lanes, Duration::ZERO, &mut dice);
     let churn = Churn::start(client.clone());
     let mut ids = BTreeSet::new();
     for round in 0..rounds {
