@@ -61,8 +61,10 @@ pub(crate) struct Made(JoinHandle<MadeTopics>);
 pub(crate) struct MadeTopics {
     /// The slowest answer.
     pub(crate) answered: Duration,
-    /// How many of them took a record soon after.
-    pub(crate) taking: usize,
+    /// Their names.
+    pub(crate) names: Vec<String>,
+    /// Which of them took a record soon after.
+    pub(crate) taking: Vec<bool>,
 }
 
 impl Made {
@@ -76,15 +78,13 @@ impl Made {
                 Conn::open(&address).call(9, &metadata(name));
                 answered = answered.max(began.elapsed());
             }
-            let takers: Vec<_> = names
-                .into_iter()
-                .map(|name| {
-                    let conn = Conn::open(&address);
-                    std::thread::spawn(move || takes(conn, &name))
-                })
-                .collect();
-            let taking = takers.into_iter().filter_map(|taker| taker.join().ok()).filter(|taken| *taken);
-            MadeTopics { answered, taking: taking.count() }
+            let taker = |name: &String| {
+                let (conn, name) = (Conn::open(&address), name.clone());
+                std::thread::spawn(move || takes(conn, &name))
+            };
+            let takers: Vec<_> = names.iter().map(taker).collect();
+            let taking = takers.into_iter().map(|taker| taker.join().expect("no panic")).collect();
+            MadeTopics { answered, names, taking }
         }))
     }
 

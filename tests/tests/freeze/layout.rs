@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forebay_client::{BatchBuilder, Client, NewTopic};
@@ -34,7 +35,7 @@ pub(crate) struct Layout {
     blocked: Vec<i32>,
     other: Vec<i32>,
     pub(crate) frozen: LoopFs,
-    _kept: LoopFs,
+    kept: LoopFs,
 }
 
 impl Layout {
@@ -61,7 +62,11 @@ impl Layout {
             (BLOCKED, 2 * BLOCKED_PRODUCERS as i32),
             (OTHER, 2 * OTHER_PRODUCERS as i32),
         ] {
-            let wanted = NewTopic { partitions: Some(partitions), ..NewTopic::named(topic) };
+            let mut wanted = NewTopic { partitions: Some(partitions), ..NewTopic::named(topic) };
+            if topic == UNOPENED {
+                // Two batches in a closed segment and one in the last: the first fetch opens a file in any case.
+                wanted.configs.insert("segment.bytes".to_owned(), "1300".to_owned());
+            }
             let id = client.create_topic(&wanted, false).await.expect("a topic").id;
             let all: Vec<i32> = (0..partitions).collect();
             // A partition has files from its first record on; those that producers go on with are numbered from 0.
@@ -85,7 +90,26 @@ impl Layout {
         let [warm, unopened, blocked, other] = lying.collect::<Vec<_>>().try_into().unwrap();
         let warm = warm.into_iter().map(|index| (WARM, index));
         let warm = warm.chain(blocked.iter().map(|index| (BLOCKED, *index))).collect();
-        Self { server, warm, unopened, blocked, other, frozen, _kept: kept }
+        Self { server, warm, unopened, blocked, other, frozen, kept }
+    }
+
+    /// Which of `topics`, of one partition each, lie in the directory that is not frozen.
+    pub(crate) async fn lying_in_the_other(&self, topics: &[String]) -> Vec<bool> {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let metadata = self.server.client().await.refresh(Some(&names), false).await.expect("metadata");
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut lying = Vec::new();
+        for name in names {
+            let place = |fs: &LoopFs| {
+                fs.dir().join(format!("data/partitions/{}-0", metadata.topics[name].id)).exists()
+            };
+            // It has files from its first record on, which may have waited for the thaw.
+            while !place(&self.kept) && !place(&self.frozen) && Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            lying.push(place(&self.kept));
+        }
+        lying
     }
 
     /// So many partitions of [`BLOCKED`] or [`OTHER`], each with a client of its own.
