@@ -12,10 +12,13 @@
 )]
 
 mod binary;
+mod churn;
 mod conn;
 mod ended;
 mod fixture;
 mod http;
+mod load;
+mod loop_fs;
 mod numbered;
 pub mod requests;
 mod rng;
@@ -23,10 +26,13 @@ mod samples;
 mod server;
 
 pub use binary::forebay;
+pub use churn::Churn;
 pub use conn::Conn;
 pub use ended::run_to_end;
 pub use fixture::{FIXTURE_SETTINGS, contents, fixtures, tar};
 pub use http::get;
+pub use load::{Load, check_numbered};
+pub use loop_fs::{Frozen, FsKind, LoopFs};
 pub use numbered::{number_of, numbered_value};
 pub use rng::Dice;
 pub use samples::{Sample, samples};

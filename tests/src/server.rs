@@ -68,6 +68,11 @@ impl Server {
         }
     }
 
+    /// Puts its data into `dir`, which outlives it.
+    pub fn keep_data_in(&mut self, dir: PathBuf) {
+        self.data = dir;
+    }
+
     /// Adds words to its command line.
     pub fn flags(&mut self, words: &[&str]) {
         self.flags.extend(words.iter().map(|word| (*word).to_owned()));
@@ -103,7 +108,12 @@ impl Server {
 
     /// Waits until it answers Kafka clients and says that it is ready.
     pub fn wait_ready(&mut self) {
-        let deadline = Instant::now() + READY_WITHIN;
+        self.wait_ready_within(READY_WITHIN);
+    }
+
+    /// The same with another patience: recovery of very many partitions takes its time.
+    pub fn wait_ready_within(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             let connected = TcpStream::connect(&self.kafka).is_ok();
             if connected && get(&self.http, "/readyz").is_ok_and(|(status, _)| status == 200) {
@@ -113,7 +123,18 @@ impl Server {
             assert!(ended.is_none(), "the server ended at once ({ended:?}):\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("the server is not ready after {READY_WITHIN:?}:\n{}", self.log());
+        panic!("the server is not ready after {patience:?}:\n{}", self.log());
+    }
+
+    /// Stops it where it stands (SIGSTOP) and waits until it does: no thread of it runs any more but in the kernel, so
+    /// nothing more is said to anyone. It can only be killed then.
+    pub fn pause(&self) {
+        kill_process(Pid::from_child(self.child.as_ref().expect("a running server")), Signal::STOP)
+            .expect("a signal can be sent");
+        let deadline = Instant::now() + STOPPED_WITHIN;
+        while !thread_states(self.pid()).iter().all(|state| matches!(state, 'T' | 'D' | 'Z')) {
+            assert!(Instant::now() < deadline, "the server does not pause");
+        }
     }
 
     /// Ends it as a power cut would, as far as a process can tell: SIGKILL.
@@ -219,6 +240,14 @@ impl Drop for Server {
             eprintln!("---- server log ----\n{}---- end of server log ----", &log[from..]);
         }
     }
+}
+
+/// The scheduler's letter for each thread of a process: T is stopped, D waits in the kernel and stops on its way out.
+fn thread_states(pid: u32) -> Vec<char> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    let stats = threads.flatten().flat_map(|thread| fs::read_to_string(thread.path().join("stat")));
+    // PID (NAME) STATE ...: the name may hold anything.
+    stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
 }
 
 /// An address of 127.0.0.1 that was free a moment ago.

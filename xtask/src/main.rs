@@ -1,17 +1,19 @@
 //! Chores of the checkout: `cargo xtask tidy` holds the rules of the code, `cargo xtask clients` runs the client
-//! matrix. Depends on nothing but the standard library, so that it builds in a second.
+//! matrix, `cargo xtask faults` breaks disks. Depends on nothing but the standard library, so that it builds in a second.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to a terminal")]
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+mod faults;
 mod tidy;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   tidy             check the rules of the code (arrows, pure files, lengths, words, formats)
   tidy --ratchet   the same, and write today's lengths to xtask/ratchet.txt
-  clients [NAME]   real clients against the real binary; NAME picks some (see tests/clients/run.sh)";
+  clients [NAME]   real clients against the real binary; NAME picks some (see tests/clients/run.sh)
+  faults [NAME]    power cuts, a frozen disk, slow clients; NAME picks some of power_cut, freeze, slow_parts";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::check(root()),
         ["tidy", "--ratchet"] => tidy::ratchet(root()).and_then(|()| tidy::check(root())),
         ["clients", names @ ..] => clients(names),
+        ["faults", names @ ..] => faults::run(root(), names),
         [] | [..] => Err(USAGE.to_owned()),
     };
     match outcome {

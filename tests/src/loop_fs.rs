@@ -1,0 +1,147 @@
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// xfs refuses to be smaller than 300 MB. The image is sparse: it costs what is written.
+const IMAGE_BYTES: u64 = 512 << 20;
+
+/// A file system that was used a moment ago may be busy this long.
+const FREE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A kind of file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsKind {
+    /// ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+}
+
+/// A file system of the test's own, in a file behind a loop device: it can lose power and it can freeze. Needs root.
+///
+/// Dropping it unmounts and removes it, with whatever still stands in the way. Declare it before the server that uses
+/// it, so that the server ends first.
+#[derive(Debug)]
+pub struct LoopFs {
+    home: TempDir,
+    mounted: bool,
+}
+
+/// A file system that takes no writes: whoever writes waits, and cannot even be killed. Dropping it thaws the file
+/// system, and so does the end of this process, however it ends.
+///
+/// Declare it after the server that uses the file system: a server that waits for it ends only when it is thawed.
+#[derive(Debug)]
+pub struct Frozen {
+    thawer: Child,
+}
+
+impl LoopFs {
+    /// Makes and mounts one.
+    ///
+    /// # Panics
+    /// If a command fails; it says which.
+    pub fn new(kind: FsKind) -> Self {
+        let home = tempfile::Builder::new().prefix("forebay-loop-").tempdir().expect("a temporary directory");
+        let mut made = Self { home, mounted: false };
+        let image = std::fs::File::create(made.image()).expect("an image file");
+        image.set_len(IMAGE_BYTES).expect("a sparse file");
+        std::fs::create_dir(made.dir()).expect("a directory to mount on");
+        match kind {
+            FsKind::Ext4 => run("mkfs.ext4", &["-q", "-F", "-m", "0"], &made.image()),
+            FsKind::Xfs => run("mkfs.xfs", &["-q", "-f"], &made.image()),
+        }
+        made.mount();
+        made
+    }
+
+    /// Where it is mounted.
+    pub fn dir(&self) -> PathBuf {
+        self.home.path().join("mnt")
+    }
+
+    fn image(&self) -> PathBuf {
+        self.home.path().join("image")
+    }
+
+    /// Mounts it, which replays its journal. The loop device goes away with the mount.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn mount(&mut self) {
+        let image = self.image();
+        run("mount", &["-o", "loop", path(&image)], &self.dir());
+        self.mounted = true;
+    }
+
+    /// Unmounts it. Nobody may use it any more.
+    ///
+    /// # Panics
+    /// If it stays busy.
+    pub fn unmount(&mut self) {
+        let until = Instant::now() + FREE_WITHIN;
+        while !succeeds(Command::new("umount").arg(self.dir())) {
+            assert!(Instant::now() < until, "{} stays busy", self.dir().display());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.mounted = false;
+    }
+
+    /// What a power cut does to it: nothing more reaches the disk, and what was not synced is gone at the next mount.
+    /// Until it is unmounted every access fails.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn cut_power(&self) {
+        run("xfs_io", &["-x", "-c", "shutdown"], &self.dir());
+    }
+
+    /// Freezes it, as a disk that does not answer would.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn freeze(&self) -> Frozen {
+        // It waits for the end of its input: the pipe closes when it is told to thaw, and when this process dies.
+        let script = "trap '' INT TERM HUP; read -r _; exec fsfreeze --unfreeze \"$0\"";
+        let thawer = Command::new("sh").args(["-c", script]).arg(self.dir()).stdin(Stdio::piped()).spawn();
+        let frozen = Frozen { thawer: thawer.expect("a shell") };
+        run("fsfreeze", &["--freeze"], &self.dir());
+        frozen
+    }
+}
+
+impl Drop for LoopFs {
+    fn drop(&mut self) {
+        let unmounted = !self.mounted || succeeds(Command::new("umount").arg(self.dir()));
+        if !unmounted {
+            // Somebody still has a file open; it goes when they close it, and its loop device with it.
+            succeeds(Command::new("umount").arg("--lazy").arg(self.dir()));
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.thawer.stdin.take());
+        let thawed = self.thawer.wait().is_ok_and(|status| status.success());
+        assert!(thawed || std::thread::panicking(), "the file system was not thawed");
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are text")
+}
+
+/// Runs a command of the system on `target`.
+fn run(program: &str, arguments: &[&str], target: &Path) {
+    let done = Command::new(program).args(arguments).arg(target).output();
+    let done = done.unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{program} {arguments:?} {}: {said}", target.display());
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|done| done.status.success())
+}
