@@ -258,7 +258,6 @@ fn the_slow_do_not_slow_down_the_others() {
 }
 
 #[test]
-#[ignore = "known to fail: a frame that was only announced holds its whole share of the budget for 30 s"]
 fn announced_giants_do_not_hold_up_large_requests() {
     raise_descriptors();
     let server = Server::start();

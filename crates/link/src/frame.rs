@@ -41,9 +41,9 @@ pub enum FrameError {
     Cut,
 }
 
-/// Reads length-prefixed frames from a connection, in two steps: the length, then the body. Between the two the
-/// owner admits the whole size from its budget, so that no frame's body is read that was not admitted (up to
-/// [`FRAME_BUFFER_BYTES`] of it may have come along with the length).
+/// Reads length-prefixed frames from a connection, in steps: the length, as much of the body as the owner wants to see
+/// first, the body. Between them the owner admits the frame to its budget, so that little is read of one that was not
+/// admitted (the read-ahead may come along with the length).
 ///
 /// Memory follows the bytes that really arrived: what is asked of the connection starts at the read-ahead and grows with
 /// what has come. The buffer leaves with its last frame, so that an idle reader holds none. Any call may be cancelled
@@ -96,6 +96,22 @@ impl FrameReader {
                 return Poll::Ready(answer);
             }
         }
+    }
+
+    /// Waits until the first `bytes` of the next frame's body are here, or all of it. The frame was announced.
+    pub fn poll_arrived(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &mut dyn Conn,
+        bytes: usize,
+    ) -> Poll<Result<(), FrameError>> {
+        let end = LENGTH_BYTES + self.announced_len()?.unwrap_or(0).min(bytes);
+        while self.buffer.len() < end {
+            if ready!(self.poll_fill(cx, conn, end))? == 0 {
+                return Poll::Ready(Err(FrameError::Cut));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The next frame's body, whole, without its length. `None`: the peer has closed between frames.

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
-use std::io;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;

@@ -147,8 +147,7 @@ impl Log {
         segment.publish(cut.len, cut.end);
         let segment = Arc::new(segment);
         self.sealed.retain(|sealed| sealed.base() < segment.base());
-        self.active =
-            Some(Active::new(segment, file, cut.index, (cut.len, cut.end), None));
+        self.active = Some(Active::new(segment, file, cut.index, (cut.len, cut.end), None));
         self.durable_end = cut.end;
         self.epochs.cut_end(cut.end);
         self.publish();

@@ -245,7 +245,11 @@ impl Replica {
     fn shown(&self) -> (Positions, LeaderEpoch, bool) {
         let Positions { start, stable, high_watermark, end, .. } = self.positions;
         let unseen = Offset(0);
-        (Positions { start, stable, high_watermark, durable: unseen, end }, self.epoch, self.role == Role::Leading)
+        (
+            Positions { start, stable, high_watermark, durable: unseen, end },
+            self.epoch,
+            self.role == Role::Leading,
+        )
     }
 
     /// Why nothing may be written, if so.

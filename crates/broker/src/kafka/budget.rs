@@ -6,13 +6,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Frames up to this size draw on a share of the budget of their own, so that a few announced giants cannot keep
 /// everybody else's small requests out.
-const SMALL_BYTES: usize = 64 * 1024;
+pub(super) const SMALL_BYTES: usize = 64 * 1024;
 
 /// Share of the budget kept for small frames: one part in this many.
 const SMALL_SHARE: usize = 4;
 
 /// The memory that requests may take, in bytes, for the whole process (`queued.max.request.bytes`). A frame is
-/// admitted by its whole size before its body is read, and holds its share until it is answered.
+/// admitted by its size when its first bytes have come (a large one in two steps), and holds its share until its
+/// bytes are not needed any more.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     small: Arc<Semaphore>,
@@ -44,7 +45,22 @@ impl AsRef<[u8]> for Charged {
 
 /// A share of the budget, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Share(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(crate) struct Share {
+    /// Bytes that it was asked for.
+    bytes: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Share {
+    fn new(bytes: usize, permit: OwnedSemaphorePermit) -> Self {
+        Self { bytes, _permit: permit }
+    }
+
+    /// True if it was taken for `bytes` or more.
+    pub(super) fn covers(&self, bytes: usize) -> bool {
+        self.bytes >= bytes
+    }
+}
 
 impl Budget {
     /// A budget of `total_bytes`: at least [`Budget::least`] of the largest frame.
@@ -72,19 +88,20 @@ impl Budget {
     pub(crate) async fn admit(self, bytes: usize) -> Option<Share> {
         let pool = if bytes <= SMALL_BYTES { self.small } else { self.large };
         let permits = u32::try_from(bytes.min(self.large_bytes)).ok()?;
-        pool.acquire_many_owned(permits).await.ok().map(Share)
+        pool.acquire_many_owned(permits).await.ok().map(|permit| Share::new(bytes, permit))
     }
 
     /// As [`Budget::admit`], if there is room now and nobody waits for it.
     pub(crate) fn try_admit(&self, bytes: usize) -> Option<Share> {
         let pool = if bytes <= SMALL_BYTES { &self.small } else { &self.large };
         let permits = u32::try_from(bytes.min(self.large_bytes)).ok()?;
-        pool.clone().try_acquire_many_owned(permits).ok().map(Share)
+        let permit = pool.clone().try_acquire_many_owned(permits).ok()?;
+        Some(Share::new(bytes, permit))
     }
 
     /// Waits for the turn to inflate a batch.
     pub(crate) async fn inflating(&self) -> Option<Share> {
-        self.inflating.clone().acquire_owned().await.ok().map(Share)
+        self.inflating.clone().acquire_owned().await.ok().map(|permit| Share::new(0, permit))
     }
 
     /// Bytes in use and bytes in all.

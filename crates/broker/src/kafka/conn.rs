@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_base::{Piece, limits, total_len};
-use forebay_link::{Conn, FrameError, FrameReader};
+use forebay_link::{Conn, FRAME_BUFFER_BYTES, FrameError, FrameReader};
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep};
 
-use super::budget::{Share, charged};
+use super::budget::{SMALL_BYTES, Share, charged};
 use super::call::Session;
 use super::dispatch::{self, Reply, Started, Work};
 use crate::shared::Shared;
@@ -21,6 +21,9 @@ use crate::shared::Shared;
 /// A frame must be whole this long after its length came, plus a second per MiB.
 const FRAME_PATIENCE: Duration = Duration::from_secs(30);
 const FRAME_BYTES_PER_SECOND: u64 = 1024 * 1024;
+
+/// A frame asks for memory when so much of it has come, or all of it.
+const HEAD_BYTES: usize = FRAME_BUFFER_BYTES - 4;
 
 /// What a busy connection reads at once, if the memory budget has room for it.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
@@ -43,12 +46,17 @@ pub(super) enum End {
     Refused(String),
 }
 
-/// Where the next request stands.
+/// Where the next request stands. A frame that was only announced holds no memory: its share of the budget grows with
+/// what has come of it.
 enum Reading {
     /// Its length is awaited.
     Length,
-    /// Its length is known; its bytes wait for their share of the memory budget.
+    /// Its length is known; its first bytes are awaited.
+    Head(usize),
+    /// It waits for its share of the memory budget.
     Admission(BoxFuture<'static, (usize, Option<Share>)>),
+    /// A large one: it has the share of a small one, until so much of it has come.
+    Part { bytes: usize, _held: Option<Share> },
     /// Its body is being received.
     Body(Option<Share>),
     /// No more requests are taken.
@@ -74,8 +82,8 @@ pub(super) struct Connection {
     conn: Box<dyn Conn>,
     frames: FrameReader,
     reading: Reading,
-    /// How many of the last requests in `work` have queued batches of which the writers were not told.
-    untold: usize,
+    /// A request in `work` has queued batches of which the writers may not have heard.
+    untold: bool,
     /// Requests in work, in the order they came, which is the order of their answers: only the first is ever polled.
     work: VecDeque<Work>,
     /// A request that nothing may overtake is in work (every request but Produce is one).
@@ -109,7 +117,7 @@ impl Connection {
             session: Arc::new(session),
             conn,
             reading: Reading::Length,
-            untold: 0,
+            untold: false,
             work: VecDeque::new(),
             exclusive: false,
             out: VecDeque::new(),
@@ -128,8 +136,9 @@ impl Connection {
     pub(super) async fn run(mut self) -> End {
         loop {
             let event = poll_fn(|cx| match self.select(cx) {
-                Poll::Pending if self.untold > 0 => Poll::Ready(None),
-                event => event.map(Some),
+                Poll::Pending if self.untold => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(event) => Poll::Ready(Some(event)),
             });
             match event.await {
                 None => self.nudge().await,
@@ -150,9 +159,8 @@ impl Connection {
     /// moment is written and answered together.
     async fn nudge(&mut self) {
         tokio::task::yield_now().await;
-        let told = self.work.len().saturating_sub(self.untold);
-        self.work.iter_mut().skip(told).for_each(Work::nudge);
-        self.untold = 0;
+        self.work.iter_mut().for_each(Work::nudge);
+        self.untold = false;
     }
 
     fn select(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -210,38 +218,65 @@ impl Connection {
         let busy = self.exclusive
             || self.work.len() >= limits::CONNECTION_REQUESTS_MAX
             || self.out_bytes >= limits::CONNECTION_OUT_BYTES_MAX;
+        if matches!(self.reading, Reading::Length) && busy {
+            return Poll::Pending;
+        }
+        let event = self.poll_frame(cx);
+        if event.is_pending() && !matches!(self.reading, Reading::Length | Reading::Admission(_)) {
+            self.arm(self.deadline);
+        }
+        event
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
+            let conn = &mut *self.conn;
             match &mut self.reading {
                 Reading::Stopped => return Poll::Pending,
-                Reading::Length if busy => return Poll::Pending,
-                Reading::Length => {
-                    let bytes = match ready!(self.frames.poll_announced(cx, &mut *self.conn)) {
-                        Ok(Some(bytes)) => bytes,
-                        Ok(None) => return Poll::Ready(Event::Closed),
-                        Err(error) => return Poll::Ready(Event::Broken(error)),
-                    };
-                    match self.node.budget.try_admit(bytes) {
-                        Some(share) => self.admitted(bytes, Some(share)),
-                        None => {
-                            let share = self.node.budget.clone().admit(bytes);
-                            self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
-                        }
+                Reading::Length => match ready!(self.frames.poll_announced(cx, conn)) {
+                    Ok(Some(bytes)) => {
+                        self.deadline = self.now + patience(bytes);
+                        self.reading = Reading::Head(bytes);
                     }
+                    Ok(None) => return Poll::Ready(Event::Closed),
+                    Err(error) => return Poll::Ready(Event::Broken(error)),
+                },
+                Reading::Head(bytes) => {
+                    let bytes = *bytes;
+                    if let Err(error) = ready!(self.frames.poll_arrived(cx, conn, HEAD_BYTES)) {
+                        return Poll::Ready(Event::Broken(error));
+                    }
+                    self.admit(bytes, bytes.min(SMALL_BYTES));
                 }
                 Reading::Admission(admission) => {
                     let (bytes, share) = ready!(admission.as_mut().poll(cx));
                     self.admitted(bytes, share);
                 }
-                Reading::Body(_) => break,
+                Reading::Part { bytes, .. } => {
+                    let bytes = *bytes;
+                    if let Err(error) = ready!(self.frames.poll_arrived(cx, conn, SMALL_BYTES)) {
+                        return Poll::Ready(Event::Broken(error));
+                    }
+                    self.admit(bytes, bytes);
+                }
+                Reading::Body(_) => {
+                    return Poll::Ready(match ready!(self.frames.poll_frame(cx, conn)) {
+                        Ok(Some(frame)) => Event::Frame(frame),
+                        Ok(None) => Event::Closed,
+                        Err(error) => Event::Broken(error),
+                    });
+                }
             }
         }
-        match self.frames.poll_frame(cx, &mut *self.conn) {
-            Poll::Ready(Ok(Some(frame))) => Poll::Ready(Event::Frame(frame)),
-            Poll::Ready(Ok(None)) => Poll::Ready(Event::Closed),
-            Poll::Ready(Err(error)) => Poll::Ready(Event::Broken(error)),
-            Poll::Pending => {
-                self.arm(self.deadline);
-                Poll::Pending
+    }
+
+    /// Takes `wanted` bytes of the budget for a frame of `bytes`, or begins to wait for them.
+    fn admit(&mut self, bytes: usize, wanted: usize) {
+        match self.node.budget.try_admit(wanted) {
+            Some(share) => self.admitted(bytes, Some(share)),
+            None => {
+                let share = self.node.budget.clone().admit(wanted);
+                self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
             }
         }
     }
@@ -254,12 +289,12 @@ impl Connection {
         }
     }
 
-    /// Begins to receive a request of `bytes`, whose memory it has.
+    /// Goes on with a frame of `bytes` that has got a share.
     fn admitted(&mut self, bytes: usize, share: Option<Share>) {
-        // The client's time starts here: waiting for memory was not its fault.
-        let patience = FRAME_PATIENCE + Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SECOND);
-        self.deadline = self.now + patience;
-        self.reading = Reading::Body(share);
+        // The client's time starts anew: waiting for memory was not its fault.
+        self.deadline = self.now + patience(bytes);
+        let whole = share.as_ref().is_none_or(|share| share.covers(bytes));
+        self.reading = if whole { Reading::Body(share) } else { Reading::Part { bytes, _held: share } };
         if self.ahead.is_none() && self.frames.is_saturated() {
             self.ahead = self.node.budget.try_admit(READ_AHEAD_BYTES);
             self.frames.read_ahead(if self.ahead.is_some() { READ_AHEAD_BYTES } else { 0 });
@@ -305,15 +340,14 @@ impl Connection {
 
     /// The end of a connection that takes no more requests, once everything is answered and sent.
     fn drained(&self) -> Option<End> {
-        let drained =
-            matches!(self.reading, Reading::Stopped) && self.work.is_empty() && self.out.is_empty();
+        let drained = matches!(self.reading, Reading::Stopped) && self.work.is_empty() && self.out.is_empty();
         drained.then_some(End::Drained)
     }
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
         match dispatch::start(&self.node, &self.session, charged(frame, share), self.now) {
             Started::Overlapping(work) => {
-                self.untold += 1;
+                self.untold = true;
                 self.work.push_back(work);
             }
             Started::Exclusive(work) => {
@@ -328,7 +362,6 @@ impl Connection {
     fn answer(&mut self, reply: Reply) -> Option<End> {
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
-            self.untold = self.untold.min(self.work.len());
             work.count(&self.node, self.now, response_bytes);
         }
         // Nothing starts behind an exclusive request, so it is always the last one in work.
@@ -357,9 +390,16 @@ impl Connection {
         Some(match self.reading {
             _ if !self.out.is_empty() => End::Stalled,
             Reading::Length | Reading::Stopped => End::Idle,
-            Reading::Admission(_) | Reading::Body(_) => End::Stalled,
+            Reading::Head(_) | Reading::Admission(_) | Reading::Part { .. } | Reading::Body(_) => {
+                End::Stalled
+            }
         })
     }
+}
+
+/// How long a frame of `bytes` may take to come.
+fn patience(bytes: usize) -> Duration {
+    FRAME_PATIENCE + Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SECOND)
 }
 
 fn idle_max(node: &Shared) -> Duration {

@@ -183,9 +183,7 @@ fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Begun {
     };
     let mut submit = Box::pin(produce::submit(call, request));
     match submit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(submitted) => {
-            Begun::Overlapping(Task::Append(Box::new(Appending { header, submitted })))
-        }
+        Poll::Ready(submitted) => Begun::Overlapping(Task::Append(Box::new(Appending { header, submitted }))),
         Poll::Pending => Begun::Exclusive(Box::pin(async move {
             let mut appending = Appending { header, submitted: submit.await };
             appending.submitted.nudge();

@@ -77,7 +77,8 @@ pub(super) async fn submit(call: Call, request: ProduceRequest) -> Submitted {
         let mut partitions = Vec::with_capacity(topic_data.partition_data.len());
         for data in topic_data.partition_data {
             let index = data.index;
-            let pending = match queue(&call, acks, &topic_data.name, topic.as_ref(), data, &mut nudges).await {
+            let pending = match queue(&call, acks, &topic_data.name, topic.as_ref(), data, &mut nudges).await
+            {
                 Ok(pending) => pending,
                 Err(failure) => Pending::Refused { failure, topic: topic.clone() },
             };

@@ -50,7 +50,9 @@ fn framed(bodies: &[&[u8]]) -> Vec<u8> {
 async fn frames_of_all_sizes_arrive_whole_whatever_the_steps() {
     let large = vec![7u8; 300_000];
     let bodies: [&[u8]; 6] = [b"", b"one", &large, b"two", &large[..4096], b"three"];
-    for (step, ahead) in [(1, 0), (3, 9000), (4096, 0), (5000, 1 << 16), (usize::MAX, 0), (usize::MAX, 1 << 16)] {
+    for (step, ahead) in
+        [(1, 0), (3, 9000), (4096, 0), (5000, 1 << 16), (usize::MAX, 0), (usize::MAX, 1 << 16)]
+    {
         let mut feed = Feed::new(framed(&bodies), step);
         let mut reader = FrameReader::new(1 << 20);
         reader.read_ahead(ahead);

@@ -20,7 +20,13 @@ impl Scene {
         let (start, end, producers) = (Offset(start), Offset(end), Producers::default());
         let found = Recovered { start, durable: end, end, producers };
         let replica = Replica::new(Instant(0), LeaderEpoch(3), DAY, Flush::Sync, found);
-        Self { replica, now: Instant(0), tickets: 0, timestamp_type: TimestampType::CreateTime, talk: String::new() }
+        Self {
+            replica,
+            now: Instant(0),
+            tickets: 0,
+            timestamp_type: TimestampType::CreateTime,
+            talk: String::new(),
+        }
     }
 
     fn step(&mut self, name: &str, event: Event) {
