@@ -130,7 +130,7 @@ fn damage_is_noticed() {
     *bent.last_mut().unwrap() ^= 1;
     let mut conn = Conn::open(&yardstick.addr);
     let mut append = |partition, batch: Bytes| {
-        let answer = conn.call(3, &produce("any", partition, batch)).responses.remove(0);
+        let answer = conn.call(7, &produce("any", partition, batch)).responses.remove(0);
         (answer.partition_responses[0].error_code, answer.partition_responses[0].base_offset)
     };
     let end = append(1, batch.clone()).1;
@@ -146,7 +146,7 @@ fn an_answer_that_makes_no_sense_ends_the_load() {
     let addr = listener.local_addr().unwrap().to_string();
     let server = std::thread::Builder::new().spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        stream.read(&mut [0; 512]).unwrap();
+        assert!(stream.read(&mut [0; 512]).unwrap() > 0);
         stream.write_all(&[0; 128]).unwrap();
         stream.read(&mut [0; 512]).unwrap()
     });

@@ -1,12 +1,13 @@
-//! The two requests that the load client sends, byte by byte: Produce 3 and Fetch 5, old versions that every server
-//! still speaks (KIP-896), each for one partition. Their fields lie at offsets that depend on two names only,
-//! so that a request is written once and then patched, and an answer is read where it matters.
+//! The two requests that the load client sends, byte by byte: Produce 7 and Fetch 10, the oldest versions that carry
+//! every codec, each for one partition. Their fields lie at offsets that depend on two names only, so that a request is
+//! written once and then patched, and an answer is read where it matters.
 //!
 //! ```text
-//! Produce 3   len key=0 ver=3 id | client id | -1 acks timeout | 1 topic | 1 index len | batch
-//!   answer    len id | 1 topic | 1 index error base time | throttle
-//! Fetch 5     len key=1 ver=5 id | client id | -1 wait min max isolation | 1 topic | 1 index offset -1 max
-//!   answer    len id throttle | 1 topic | 1 index error hw lso start aborted len | batches
+//! Produce 7   len key=0 ver=7 id | client id | -1 acks timeout | 1 topic | 1 index len | batch
+//!   answer    len id | 1 topic | 1 index error base time start | throttle
+//! Fetch 10    len key=1 ver=10 id | client id | -1 wait min max isolation | session 0 -1
+//!                 | 1 topic | 1 index -1 offset -1 max | 0
+//!   answer    len id throttle error session | 1 topic | 1 index error hw lso start aborted len | batches
 //! ```
 
 use std::ops::Range;
@@ -17,8 +18,8 @@ const CLIENT_ID: &str = "forebay-bench";
 /// Length of a frame's length.
 const PREFIX_LEN: usize = 4;
 
-const PRODUCE: (i16, i16) = (0, 3);
-const FETCH: (i16, i16) = (1, 5);
+const PRODUCE: (i16, i16) = (0, 7);
+const FETCH: (i16, i16) = (1, 10);
 
 /// Where a request's correlation id lies, its length included.
 const CORRELATION_AT: usize = 8;
@@ -26,8 +27,8 @@ const CORRELATION_AT: usize = 8;
 /// How long a server may wait for `acks`, in ms.
 const ACKS_TIMEOUT_MS: i32 = 30_000;
 
-/// Bytes of a Produce answer after its topic's name: count, index, error, base offset, time, throttle.
-const PRODUCED_TAIL: usize = 4 + 4 + 2 + 8 + 8 + 4;
+/// Bytes of a Produce answer after its topic's name: count, index, error, base offset, time, log start, throttle.
+const PRODUCED_TAIL: usize = 4 + 4 + 2 + 8 + 8 + 8 + 4;
 
 /// The big-endian number of `N` bytes at `at`.
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -129,7 +130,8 @@ impl Produced {
     /// Reads a whole frame. `None` if it cannot be the answer to one batch.
     pub(super) fn parse(frame: &[u8]) -> Option<Self> {
         let tail = frame.len().checked_sub(PRODUCED_TAIL)?;
-        if i32_at(frame, PREFIX_LEN + 4)? != 1 || i32_at(frame, tail)? != 1 {
+        let alone = i32_at(frame, PREFIX_LEN + 4)? == 1 && i32_at(frame, tail)? == 1;
+        if !alone || frame_end(frame) != Some(frame.len()) {
             return None;
         }
         Some(Self {
@@ -147,7 +149,7 @@ impl Produced {
         put_i32s(out, &[1, partition]);
         out.extend(self.error.to_be_bytes());
         out.extend(self.base.to_be_bytes());
-        out.extend((-1i64).to_be_bytes());
+        out.extend([(-1i64).to_be_bytes(); 2].as_flattened());
         put_i32s(out, &[0]);
     }
 }
@@ -162,11 +164,11 @@ impl FetchFrame {
         let mut bytes = header(FETCH);
         put_i32s(&mut bytes, &[-1, wait_ms, 1, max_bytes]);
         bytes.push(0);
-        put_i32s(&mut bytes, &[1]);
+        put_i32s(&mut bytes, &[0, -1, 1]);
         put_name(&mut bytes, topic.as_bytes());
-        put_i32s(&mut bytes, &[1, 0, 0, 0]);
-        bytes.extend((-1i64).to_be_bytes());
-        put_i32s(&mut bytes, &[max_bytes]);
+        put_i32s(&mut bytes, &[1, 0, -1]);
+        bytes.extend([0i64.to_be_bytes(), (-1i64).to_be_bytes()].as_flattened());
+        put_i32s(&mut bytes, &[max_bytes, 0]);
         set_len(&mut bytes, 0);
         Self(bytes)
     }
@@ -175,8 +177,8 @@ impl FetchFrame {
     pub(super) fn patch(&mut self, correlation: i32, partition: i32, offset: i64) {
         let end = self.0.len();
         put(&mut self.0, CORRELATION_AT, &correlation.to_be_bytes());
-        put(&mut self.0, end - 24, &partition.to_be_bytes());
-        put(&mut self.0, end - 20, &offset.to_be_bytes());
+        put(&mut self.0, end - 32, &partition.to_be_bytes());
+        put(&mut self.0, end - 24, &offset.to_be_bytes());
     }
 
     /// Its bytes.
@@ -201,7 +203,7 @@ pub(super) struct Fetched {
 impl Fetched {
     /// Length of the head for a topic's name of that length, the frame's length included.
     pub(super) fn head_len(topic_len: usize) -> usize {
-        PREFIX_LEN + 4 + 4 + 4 + 2 + topic_len + 4 + 4 + 2 + 8 + 8 + 8 + 4 + 4
+        PREFIX_LEN + 4 + 4 + 2 + 4 + 4 + 2 + topic_len + 4 + 4 + 2 + 8 + 8 + 8 + 4 + 4
     }
 
     /// Reads a head of exactly that length. `None` if it is not the answer for one partition, or of a transaction.
@@ -209,14 +211,15 @@ impl Fetched {
         let part = head.len().checked_sub(38)?;
         let len = usize::try_from(i32_at(head, head.len() - 4)?).unwrap_or(0);
         let framed = usize::try_from(i32_at(head, 0)?).ok()?;
-        let alone = i32_at(head, PREFIX_LEN + 8)? == 1 && i32_at(head, part - 4)? == 1;
+        let alone = i32_at(head, PREFIX_LEN + 14)? == 1 && i32_at(head, part - 4)? == 1;
         let plain = i32_at(head, head.len() - 8)? <= 0;
+        let whole = i16_at(head, PREFIX_LEN + 8)?;
         if !alone || !plain || framed != head.len() - PREFIX_LEN + len {
             return None;
         }
         Some(Self {
             correlation: i32_at(head, PREFIX_LEN)?,
-            error: i16_at(head, part + 4)?,
+            error: if whole == 0 { i16_at(head, part + 4)? } else { whole },
             high_watermark: i64_at(head, part + 6)?,
             log_start: i64_at(head, part + 22)?,
             len,
@@ -226,7 +229,9 @@ impl Fetched {
     /// Appends the head for a partition of `topic`.
     pub(super) fn write(self, topic: &[u8], partition: i32, out: &mut Vec<u8>) {
         let framed = Self::head_len(topic.len()) - PREFIX_LEN + self.len;
-        put_i32s(out, &[framed as i32, self.correlation, 0, 1]);
+        put_i32s(out, &[framed as i32, self.correlation, 0]);
+        out.extend(0i16.to_be_bytes());
+        put_i32s(out, &[0, 1]);
         put_name(out, topic);
         put_i32s(out, &[1, partition]);
         out.extend(self.error.to_be_bytes());
@@ -262,10 +267,10 @@ impl Asked {
                 (alone && whole).then_some(Self::Produce { correlation, acks, topic, partition, batch })
             }
             FETCH => {
-                let topic = name(frame, client.end + 17 + 4)?;
-                let alone = i32_at(frame, topic.end)? == 1 && topic.end + 28 == frame.len();
-                let (partition, offset) = (i32_at(frame, topic.end + 4)?, i64_at(frame, topic.end + 8)?);
-                let max_bytes = i32_at(frame, topic.end + 24)?;
+                let topic = name(frame, client.end + 17 + 8 + 4)?;
+                let alone = i32_at(frame, topic.end)? == 1 && topic.end + 36 == frame.len();
+                let (partition, offset) = (i32_at(frame, topic.end + 4)?, i64_at(frame, topic.end + 12)?);
+                let max_bytes = i32_at(frame, topic.end + 28)?;
                 alone.then_some(Self::Fetch { correlation, topic, partition, offset, max_bytes })
             }
             _ => None,
