@@ -208,7 +208,10 @@ impl Fetched {
 
     /// Reads a head of exactly that length. `None` if it is not the answer for one partition, or of a transaction.
     pub(super) fn parse(head: &[u8]) -> Option<Self> {
-        let part = head.len().checked_sub(38)?;
+        if head.len() < Self::head_len(0) {
+            return None;
+        }
+        let part = head.len() - 38;
         let len = usize::try_from(i32_at(head, head.len() - 4)?).unwrap_or(0);
         let framed = usize::try_from(i32_at(head, 0)?).ok()?;
         let alone = i32_at(head, PREFIX_LEN + 14)? == 1 && i32_at(head, part - 4)? == 1;
