@@ -89,14 +89,18 @@ mod tests {
             "consume rain --from timestamp=2026-01-02T03:04:05Z --follow --max-messages 5 --partition 0 --format %v",
             "log verify --data-dir a --rate 100M",
             "bench produce --connections 2 --in-flight 4 --batch-bytes 1M --total-bytes 1G --acks all",
-            "bench consume --output yaml",
+            "bench produce --raw --rate 5000 --spread random --repeat 5 --server-pid 1 --series --no-check",
+            "bench consume --output yaml --cold --data-dir d --no-check",
             "bench latency --rate 500 --duration 5",
+            "bench limits --dir d --total-bytes 1G --sustained-bytes 20G --repeat 5 --output json",
+            "bench yardstick --listen 127.0.0.1:0 --dir d --partitions 4 --file-bytes 1G",
             "completions bash",
         ] {
             let words = std::iter::once("forebay").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
         }
         assert!(Cli::try_parse_from(["forebay", "consume", "rain", "--from", "somewhere"]).is_err());
+        assert!(Cli::try_parse_from(["forebay", "bench", "consume", "--cold"]).is_err());
         assert!(VERSION.contains(" ("));
     }
 }

@@ -1,14 +1,34 @@
-//! Measures a server from outside, through its Kafka door, and checks every record on the way.
+//! Measures a server from outside, through its Kafka door, and checks every record on the way; and the machine under
+//! it, so that each figure can be told as a part of what is possible.
+//!
+//! ```text
+//! produce ─┐   routes: who leads what (a Client asks)      appending ─┐
+//! consume ─┼─> repeat: runs, medians ─> threads: blocking, fetching  ─┴─> frames ─> socket ─> server
+//! latency ─┘                            one a connection                               └───> yardstick
+//! limits ───> disk, network, and produce and consume against a yardstick in a process of its own
+//! ```
+//! Client and server share the machine's cores, so the client does as little as it can: batches are built once,
+//! requests are patched and sent with one system call for each window, and answers are read where it matters.
 
+mod appending;
 mod consume;
+mod fetching;
 mod figures;
+mod frames;
 mod latency;
+mod limits;
 mod load;
+mod machine;
 mod produce;
 mod reading;
+mod repeat;
+mod routes;
+mod socket;
+mod threads;
+mod yardstick;
 
 use clap::{Args, Subcommand};
-use forebay_client::{Client, ErrorCode, NewTopic};
+use forebay_client::Client;
 
 use crate::cluster::{ClusterArgs, block_on};
 use crate::failure::Failure;
@@ -21,8 +41,12 @@ pub(crate) enum BenchCommand {
     Produce(produce::ProduceArgs),
     /// Read a topic as fast as possible
     Consume(consume::ConsumeArgs),
-    /// Append at a fixed rate: time until acknowledged, and until a consumer has it
+    /// Append at a fixed rate: time until acknowledged, and until a parked consumer has it
     Latency(latency::LatencyArgs),
+    /// Measure what this machine can do at most: files, sockets, and a yardstick
+    Limits(limits::LimitsArgs),
+    /// Serve `--raw` loads with as little work as a server can do, as a measure for real ones
+    Yardstick(yardstick::YardstickArgs),
 }
 
 /// Which topic of which cluster, and how the result is printed.
@@ -36,6 +60,10 @@ struct Target {
     #[arg(long, value_enum, default_value_t, env = "FOREBAY_OUTPUT")]
     output: Output,
 
+    /// The server is a `bench yardstick`: ask it for nothing, and use partitions from 0 on
+    #[arg(long)]
+    raw: bool,
+
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -48,24 +76,16 @@ impl BenchCommand {
                 Self::Produce(args) => args.run().await,
                 Self::Consume(args) => args.run().await,
                 Self::Latency(args) => args.run().await,
+                Self::Limits(args) => args.run().await,
+                Self::Yardstick(args) => tokio::task::block_in_place(|| args.run()),
             }
         })
     }
 }
 
 impl Target {
-    /// A client with connections of its own.
+    /// A client, for everything but the load itself.
     async fn connect(&self) -> Result<Client, Failure> {
         self.cluster.connect("forebay-bench").await
-    }
-
-    /// The partitions of the topic, which is made with `partitions` of them if it is missing.
-    async fn prepare(&self, client: &Client, partitions: i32) -> Result<Vec<i32>, Failure> {
-        let topic = NewTopic { partitions: Some(partitions), ..NewTopic::named(&self.topic) };
-        match client.create_topic(&topic, false).await {
-            Err(error) if error.code() != Some(ErrorCode::TopicAlreadyExists) => return Err(error.into()),
-            Ok(_) | Err(_) => {}
-        }
-        Ok(client.partitions(&self.topic, true).await?)
     }
 }

@@ -23,6 +23,16 @@ pub(crate) struct ClusterArgs {
 }
 
 impl ClusterArgs {
+    /// One server, for a command that starts it itself.
+    pub(crate) fn one(addr: String) -> Self {
+        Self { bootstrap_server: vec![addr] }
+    }
+
+    /// The server named first.
+    pub(crate) fn first(&self) -> &str {
+        self.bootstrap_server.first().map_or("", String::as_str)
+    }
+
     /// Connects as `client_id`.
     pub(crate) async fn connect(&self, client_id: &str) -> Result<Client, Failure> {
         let config = ClientConfig { client_id: client_id.to_owned(), ..ClientConfig::default() };

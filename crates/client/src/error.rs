@@ -105,7 +105,7 @@ impl ClientError {
     }
 
     /// [`ClientError::check`] for answers that carry no sentence.
-    pub(crate) fn check_code(code: i16, what: impl FnOnce() -> String) -> Result<(), ClientError> {
+    pub fn check_code(code: i16, what: impl FnOnce() -> String) -> Result<(), ClientError> {
         Self::check(code, what, None::<&str>)
     }
 }

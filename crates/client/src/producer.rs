@@ -25,7 +25,7 @@ pub enum Acks {
 
 impl Acks {
     /// Kafka's number for it.
-    pub(crate) fn code(self) -> i16 {
+    pub fn code(self) -> i16 {
         match self {
             Self::None => 0,
             Self::Leader => 1,

@@ -1,28 +1,43 @@
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use forebay_client::{Client, ClientError, Compression, Consumer, FetchOptions, OffsetAt};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use forebay_client::Compression;
+use indicatif::ProgressBar;
+use tokio::task::block_in_place;
 
 use super::Target;
-use super::figures::{Checked, Figures, Samples};
-use super::load::{Template, mark_of};
+use super::appending::{Load, Schedule, Spread};
+use super::fetching::Fetcher;
+use super::figures::{COMMIT, Checked, Figures, Run, Samples, Setting};
+use super::load::Template;
+use super::machine::now;
+use super::produce::{append, sockets};
+use super::repeat::Repeat;
+use super::routes::Routes;
 use crate::cluster::wall_ms;
 use crate::failure::{Exit, Failure};
 use crate::output::note;
 use crate::produce::AcksArg;
 use crate::values::bytes;
 
-/// Consumers wait this long for records that were acknowledged.
+/// Consumers wait this long for batches that were acknowledged.
 const STRAGGLER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A consumer is parked at the server for up to this long, in ms; so it notices within that time that all is over.
+const PARKED_MS: i32 = 100;
+
+/// Bound of one answer, in bytes.
+const ANSWER_BYTES: i32 = 4 * 1024 * 1024;
+
+/// Each partition has a consumer with a connection and a thread of its own.
+const CONSUMERS_MAX: usize = 64;
 
 /// `forebay bench latency`
 #[derive(Debug, Args)]
 pub(crate) struct LatencyArgs {
-    /// Records a second, all connections together
+    /// Batches a second, all connections together
     #[arg(long, default_value_t = 1000)]
     rate: u64,
 
@@ -34,9 +49,17 @@ pub(crate) struct LatencyArgs {
     #[arg(long, default_value_t = 1)]
     connections: usize,
 
+    /// Requests under way on each connection; those that are due and find no room wait
+    #[arg(long, default_value_t = 64)]
+    in_flight: usize,
+
     /// Bytes of a record's value
     #[arg(long, value_name = "BYTES", default_value = "100", value_parser = bytes)]
     record_bytes: u64,
+
+    /// Bytes of a batch; one request carries one batch, which has at least one record
+    #[arg(long, value_name = "BYTES", default_value = "1", value_parser = bytes)]
+    batch_bytes: u64,
 
     /// Partitions of the topic, if it is made
     #[arg(long, default_value_t = 1)]
@@ -47,143 +70,166 @@ pub(crate) struct LatencyArgs {
     acks: AcksArg,
 
     #[command(flatten)]
+    repeat: Repeat,
+
+    #[command(flatten)]
     target: Target,
-}
-
-/// When each record is due: waiting times count from then, so that a stall is seen in full by all the records that it
-/// held up.
-#[derive(Debug, Clone, Copy)]
-struct Schedule {
-    begin: Instant,
-    rate: u64,
-    records: u64,
-}
-
-impl Schedule {
-    fn due(&self, number: u64) -> Instant {
-        self.begin + Duration::from_secs_f64(number as f64 / self.rate as f64)
-    }
 }
 
 impl LatencyArgs {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        if self.rate == 0 || self.connections == 0 || self.acks == AcksArg::None {
-            return Err(Failure::usage("--rate and --connections must be at least 1, and --acks 1 or all"));
+        let positive = self.rate > 0 && self.connections > 0 && self.in_flight > 0;
+        if !positive || self.acks == AcksArg::None {
+            return Err(Failure::usage(
+                "--rate, --connections and --in-flight must be at least 1, and --acks 1 or all",
+            ));
         }
-        let client = self.target.connect().await?;
-        let partitions = self.target.prepare(&client, self.partitions).await?;
-        let template = Template::build(1, self.record_bytes, Compression::None, wall_ms())?;
+        let routes = Routes::prepare(&self.target, self.partitions).await?;
+        let partitions = routes.partitions();
+        if partitions > CONSUMERS_MAX || routes.leaders().len() > self.connections {
+            return Err(Failure::usage(format!(
+                "{partitions} partitions of {} leaders: there may be {CONSUMERS_MAX} and --connections",
+                routes.leaders().len()
+            )));
+        }
+        let template = Template::build(self.batch_bytes, self.record_bytes, Compression::None, wall_ms())?;
         note(&format!("measuring for {} s ...", self.duration));
-        let mut clients = Vec::with_capacity(self.connections);
-        for _ in 0..self.connections {
-            let sender = self.target.connect().await?;
-            // Connections are made before the clock runs.
-            sender.refresh(Some(&[&self.target.topic]), false).await?;
-            clients.push(sender);
-        }
-        let begin = Instant::now() + Duration::from_millis(200);
-        let schedule = Schedule { begin, rate: self.rate, records: self.rate * self.duration };
-        let (stop, stopped) = watch::channel(false);
-        let receiver = self.receive(&client, &partitions, schedule, stopped).await?;
-        let receiving = tokio::spawn(receiver);
-        let (answers, acknowledged) = self.send(&clients, &partitions, &template, schedule).await?;
-        let took = begin.elapsed();
-        let waiter = tokio::spawn(async move {
-            tokio::time::sleep(STRAGGLER_PATIENCE).await;
-            stop.send_replace(true);
-        });
-        let received = receiving.await.map_err(|lost| Failure::new(Exit::Failed, lost.to_string()))??;
-        waiter.abort();
-        let checked = Checked {
-            records: received.1,
-            bytes: received.1 * template.len(),
-            lost: acknowledged.saturating_sub(received.1),
-            damaged: 0,
-        };
-        let figures = Figures {
+        let mut checked = Checked::default();
+        let runs = self.repeat.runs(async || self.once(&routes, &template, &mut checked).await).await?;
+        let setting = Setting {
             measured: "latency",
-            topic: self.target.topic,
-            partitions: partitions.len(),
+            commit: COMMIT,
+            topic: self.target.topic.clone(),
+            raw: self.target.raw,
+            partitions,
             connections: self.connections,
-            records: acknowledged,
-            bytes: acknowledged * template.len(),
-            seconds: 0.0,
-            megabytes_per_second: 0.0,
-            records_per_second: 0.0,
-            answered: answers.quantiles(),
-            received: received.0.quantiles(),
-            checked,
+            in_flight: self.in_flight,
+            request_bytes: template.len(),
+            acks: Some(self.acks.acks().code()),
+            rate: Some(self.rate as f64),
+            cache: "warm",
+            warmed_up: self.repeat.warms_up(),
         };
-        figures.per_second(took).report(self.target.output)
+        Figures::new(setting, runs, checked).report(self.target.output)
     }
 
-    /// Sends each record when it is due, whatever became of those before.
-    async fn send(
+    async fn once(
         &self,
-        clients: &[Client],
-        partitions: &[i32],
+        routes: &Routes,
         template: &Template,
-        schedule: Schedule,
-    ) -> Result<(Samples, u64), Failure> {
-        let (topic, acks): (Arc<str>, _) = (self.target.topic.as_str().into(), self.acks.acks());
-        let mut requests = JoinSet::new();
-        for number in 0..schedule.records {
-            let due = schedule.due(number);
-            sleep_until(due).await;
-            let client = clients[number as usize % clients.len()].clone();
-            let (topic, partition) = (topic.clone(), partitions[number as usize % partitions.len()]);
-            let batch = template.marked(u128::from(number));
-            requests.spawn(async move {
-                client.produce(&topic, partition, batch, acks).await?;
-                Ok::<_, ClientError>(due.elapsed())
-            });
+        checked: &mut Checked,
+    ) -> Result<Run, Failure> {
+        let mut consumers = Vec::new();
+        for (partition, next) in routes.ends().await? {
+            let Some(addr) = routes.leader_of(partition) else { continue };
+            let fetcher = Fetcher::connect(addr, &self.target.topic, PARKED_MS, ANSWER_BYTES)?;
+            consumers.push(Consumer { fetcher, partition, next });
         }
-        let (mut answers, mut acknowledged) = (Samples::default(), 0);
-        while let Some(answer) = requests.join_next().await {
-            let answer = answer.map_err(|lost| Failure::new(Exit::Failed, lost.to_string()))?;
-            answers.add(answer?);
-            acknowledged += 1;
+        let sockets = sockets(routes, self.connections)?;
+        let load = Load {
+            topic: &self.target.topic,
+            template,
+            acks: self.acks.acks().code(),
+            in_flight: self.in_flight,
+            marked: true,
+            spread: Spread::Turns,
+            // Consumers are parked before the first is due.
+            schedule: Schedule {
+                begin: now() + Duration::from_millis(200),
+                per_second: Some(self.rate as f64),
+            },
+            requests: self.rate * self.duration,
+            next: AtomicU64::new(0),
+        };
+        let used = self.repeat.usage()?;
+        let over = Over::default();
+        let (joint, received) = block_in_place(|| {
+            thread::scope(|scope| {
+                let load = &load;
+                let threads: Vec<_> =
+                    consumers.into_iter().map(|consumer| scope.spawn(|| consumer.run(load, &over))).collect();
+                let joint = append(load, routes, sockets, &ProgressBar::hidden());
+                let expected = if joint.is_ok() { load.requests } else { 0 };
+                over.wait(expected);
+                let mut received = Samples::default();
+                for thread in threads {
+                    let lost = || Failure::new(Exit::Failed, "a consumer ended early");
+                    received.merge(thread.join().map_err(|_| lost())??);
+                }
+                Ok::<_, Failure>((joint?, received))
+            })
+        })?;
+        let usage = used.zip(self.repeat.usage()?);
+        let (mut answers, mut requests) = (Samples::default(), 0);
+        for sent in joint.done {
+            answers.merge(sent.answers);
+            requests += sent.requests;
         }
-        Ok((answers, acknowledged))
+        let seen = received.len() as u64;
+        checked.merge(Checked {
+            records: seen * template.records(),
+            bytes: seen * template.len(),
+            lost: requests.saturating_sub(seen) * template.records(),
+            damaged: 0,
+        });
+        let run = Run {
+            requests,
+            records: requests * template.records(),
+            bytes: requests * template.len(),
+            answered: answers.quantiles(),
+            received: received.quantiles(),
+            ..Run::default()
+        };
+        Ok(run.per_second(joint.took).seconds(&joint.by_second, self.repeat.series()).used(usage))
     }
+}
 
-    /// A task that reads from now on, until it has every record or is stopped. Each record counts once.
-    async fn receive(
-        &self,
-        client: &Client,
-        partitions: &[i32],
-        schedule: Schedule,
-        stopped: watch::Receiver<bool>,
-    ) -> Result<impl Future<Output = Result<(Samples, u64), Failure>> + Send + 'static, Failure> {
-        let topic = self.target.topic.clone();
-        let places: Vec<_> = partitions.iter().map(|partition| (*partition, OffsetAt::Latest)).collect();
-        let options = FetchOptions { max_wait: Duration::from_millis(100), ..FetchOptions::default() };
-        let mut consumer = Consumer::new(client.clone(), options);
-        for (partition, end) in client.list_offsets(&topic, &places).await? {
-            consumer.assign(&topic, partition, end.offset);
+/// How the consumers learn that all is over.
+#[derive(Debug, Default)]
+struct Over {
+    /// Batches that all of them have seen.
+    seen: AtomicU64,
+    told: AtomicBool,
+}
+
+impl Over {
+    /// Waits until `expected` batches were seen, or long enough, and says so.
+    fn wait(&self, expected: u64) {
+        let since = now();
+        while self.seen.load(Ordering::Relaxed) < expected && since.elapsed() < STRAGGLER_PATIENCE {
+            thread::sleep(Duration::from_millis(5));
         }
-        Ok(async move {
-            let mut seen = vec![false; usize::try_from(schedule.records).unwrap_or(0)];
-            let (mut samples, mut count) = (Samples::default(), 0);
-            while count < schedule.records && !*stopped.borrow() {
-                for part in consumer.poll().await? {
-                    let now = Instant::now();
-                    for record in part.records {
-                        let number = record
-                            .value
-                            .as_deref()
-                            .and_then(mark_of)
-                            .and_then(|mark| u64::try_from(mark).ok());
-                        let slot = number.and_then(|number| seen.get_mut(usize::try_from(number).ok()?));
-                        if let (Some(number), Some(slot @ false)) = (number, slot) {
-                            *slot = true;
-                            samples.add(now.saturating_duration_since(schedule.due(number)));
-                            count += 1;
-                        }
-                    }
+        self.told.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Reads one partition as it grows.
+struct Consumer {
+    fetcher: Fetcher,
+    partition: i32,
+    next: i64,
+}
+
+impl Consumer {
+    /// Reads until all is over; one sample for each batch of the load, from when it was due until it was here.
+    fn run(mut self, load: &Load<'_>, over: &Over) -> Result<Samples, Failure> {
+        let mut samples = Samples::default();
+        while !over.told.load(Ordering::Relaxed) {
+            let answer = self.fetcher.ask_ok(self.partition, self.next)?;
+            let bytes = self.fetcher.take(answer.len)?;
+            let (time, before) = (now(), samples.len());
+            for (header, batch) in forebay_client::batches(bytes).flatten() {
+                self.next = header.next_offset().0;
+                let mark = load.template.mark_of(&batch).and_then(|mark| u64::try_from(mark).ok());
+                // Others may use the topic too.
+                if let Some(due) =
+                    mark.filter(|mark| *mark < load.requests).and_then(|m| load.schedule.due(m))
+                {
+                    samples.add(time.saturating_duration_since(due));
                 }
             }
-            Ok((samples, count))
-        })
+            over.seen.fetch_add((samples.len() - before) as u64, Ordering::Relaxed);
+        }
+        Ok(samples)
     }
 }

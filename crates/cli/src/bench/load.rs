@@ -1,18 +1,18 @@
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use forebay_base::{Rng, SeededRng, crc32c};
-use forebay_client::{BatchBuilder, BatchError, Compression, Records};
+use forebay_client::{BatchBuilder, Compression};
 
 use crate::failure::{Exit, Failure};
 
 /// Length of a mark, in bytes: the shortest value.
-pub(super) const MARK_BYTES: usize = 16;
+const MARK_BYTES: usize = 16;
 
 /// Where a batch's checksum lies, and where what it covers begins.
 const CRC_AT: usize = 17;
 const CRC_FROM: usize = 21;
 
-/// A batch built once and sent many times, each time with another mark at the beginning of its first value, so that
-/// reading can tell whether this very batch lies where it was acknowledged to be.
+/// A batch built once and sent many times: as it is, or each time with another mark at the beginning of its first
+/// value, so that reading can tell whether this very batch lies where it was acknowledged to be.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     batch: Bytes,
@@ -61,29 +61,29 @@ impl Template {
         self.batch.len() as u64
     }
 
-    /// The batch with a mark.
-    pub(super) fn marked(&self, mark: u128) -> Bytes {
-        let Some(at) = self.mark_at else { return self.batch.clone() };
-        let mut batch = BytesMut::from(&self.batch[..]);
+    /// The batch without a mark.
+    pub(super) fn batch(&self) -> &[u8] {
+        &self.batch
+    }
+
+    /// Gives `batch`, a copy of this one, a mark.
+    pub(super) fn mark(&self, batch: &mut [u8], mark: u128) {
+        let Some(at) = self.mark_at else { return };
         batch[at..at + MARK_BYTES].copy_from_slice(&mark.to_be_bytes());
         let crc = crc32c(&batch[CRC_FROM..]);
         batch[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
-        batch.freeze()
     }
 
-    /// True if `batch` is one that [`Template::marked`] made of this mark (or of any, where there are no marks).
-    pub(super) fn is_marked(&self, batch: &Bytes, mark: u128) -> Result<bool, BatchError> {
-        if self.mark_at.is_none() {
-            return Ok(true);
-        }
-        let first = Records::of(batch)?.next().transpose()?;
-        Ok(first.and_then(|record| record.value).and_then(|value| mark_of(&value)) == Some(mark))
+    /// The mark of a whole batch of this kind; `None` where there are none.
+    pub(super) fn mark_of(&self, batch: &[u8]) -> Option<u128> {
+        let at = self.mark_at?;
+        batch.get(at..at + MARK_BYTES)?.try_into().ok().map(u128::from_be_bytes)
     }
-}
 
-/// The mark of a value.
-pub(super) fn mark_of(value: &[u8]) -> Option<u128> {
-    value.get(..MARK_BYTES).and_then(|raw| raw.try_into().ok()).map(u128::from_be_bytes)
+    /// True if `batch` has this mark, or if there are no marks.
+    pub(super) fn is_marked(&self, batch: &[u8], mark: u128) -> bool {
+        self.mark_at.is_none() || self.mark_of(batch) == Some(mark)
+    }
 }
 
 fn to_len(bytes: u64) -> Result<usize, Failure> {
@@ -109,17 +109,22 @@ mod tests {
         let template = Template::build(64 * 1024, 1000, Compression::None, 5).unwrap();
         assert!(template.len() <= 64 * 1024 && template.len() > 62 * 1024, "{}", template.len());
         assert_eq!(template.records(), 64);
-        let batch = template.marked(77);
+        let mut batch = template.batch().to_vec();
+        template.mark(&mut batch, 77);
         verify_crc(&batch).unwrap();
-        assert_eq!(template.is_marked(&batch, 77), Ok(true));
-        assert_eq!(template.is_marked(&batch, 78), Ok(false));
-        assert_eq!(batch.len() as u64, template.len());
+        assert!(template.is_marked(&batch, 77) && !template.is_marked(&batch, 78));
+        assert_eq!(template.mark_of(&batch), Some(77));
+        let first = forebay_client::Records::of(&batch.into()).unwrap().next().unwrap().unwrap();
+        assert_eq!(&first.value.unwrap()[..MARK_BYTES], 77u128.to_be_bytes());
     }
 
     #[test]
     fn the_smallest_batch_has_one_record() {
         let template = Template::build(1, 1, Compression::Zstd, 5).unwrap();
         assert_eq!(template.records(), 1);
-        verify_crc(&template.marked(1)).unwrap();
+        let mut batch = template.batch().to_vec();
+        template.mark(&mut batch, 1);
+        verify_crc(&batch).unwrap();
+        assert!(template.is_marked(&batch, 2));
     }
 }

@@ -1,20 +1,25 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use clap::Args;
-use forebay_client::{Acks, Client, ClientError, OffsetAt};
-use indicatif::ProgressBar;
-use tokio::task::JoinSet;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
 use super::Target;
-use super::figures::{Checked, Figures, Samples};
+use super::appending::{Acknowledged, Appender, Load, Schedule, Sent, Spread};
+use super::fetching::Fetcher;
+use super::figures::{COMMIT, Checked, Figures, Run, Samples, Setting};
 use super::load::Template;
+use super::machine::now;
 use super::reading::Stretch;
+use super::repeat::Repeat;
+use super::routes::{Offsets, Routes};
+use super::socket::Socket;
+use super::threads;
 use crate::cluster::wall_ms;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
+use crate::output::Output;
 use crate::produce::{AcksArg, Codec};
 use crate::progress;
 use crate::values::bytes;
@@ -28,158 +33,193 @@ const VISIBLE_PATIENCE: Duration = Duration::from_secs(10);
 /// `forebay bench produce`
 #[derive(Debug, Args)]
 pub(crate) struct ProduceArgs {
-    /// TCP connections
+    /// TCP connections, each with a thread of its own
     #[arg(long, default_value_t = 4)]
-    connections: usize,
+    pub(super) connections: usize,
 
     /// Requests under way on each connection
     #[arg(long, default_value_t = 4)]
-    in_flight: usize,
+    pub(super) in_flight: usize,
 
     /// Bytes of a batch, before compression; one request carries one batch
     #[arg(long, value_name = "BYTES", default_value = "64K", value_parser = bytes)]
-    batch_bytes: u64,
+    pub(super) batch_bytes: u64,
 
     /// Bytes of a record's value
     #[arg(long, value_name = "BYTES", default_value = "1K", value_parser = bytes)]
-    record_bytes: u64,
+    pub(super) record_bytes: u64,
 
-    /// Bytes to send in all
+    /// Bytes to send in all, in each run
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
-    total_bytes: u64,
+    pub(super) total_bytes: u64,
+
+    /// Send so many requests a second, all connections together, and count waiting times from when each was due
+    #[arg(long, value_name = "REQUESTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) rate: Option<u64>,
+
+    /// The same as bytes a second
+    #[arg(long, value_name = "BYTES", value_parser = bytes, conflicts_with = "rate")]
+    pub(super) rate_bytes: Option<u64>,
 
     /// Partitions of the topic, if it is made
     #[arg(long, default_value_t = 8)]
-    partitions: i32,
+    pub(super) partitions: i32,
+
+    /// Which partition each batch goes to
+    #[arg(long, value_enum, default_value = "turns")]
+    pub(super) spread: Spread,
 
     /// When an append counts as done
     #[arg(long, value_enum, default_value = "all")]
-    acks: AcksArg,
+    pub(super) acks: AcksArg,
 
     /// How batches are compressed, once and not for each request
     #[arg(long, value_enum, default_value = "none")]
-    compression: Codec,
+    pub(super) compression: Codec,
 
-    /// Do not read back what was acknowledged; only count it
+    /// Send the same batch always, and do not read back what was acknowledged; only count it
     #[arg(long)]
-    no_check: bool,
+    pub(super) no_check: bool,
 
     #[command(flatten)]
-    target: Target,
-}
+    pub(super) repeat: Repeat,
 
-/// What every request needs.
-#[derive(Debug)]
-struct Plan {
-    topic: String,
-    partitions: Vec<i32>,
-    template: Template,
-    acks: Acks,
-    /// Batches that nobody has taken yet; their numbers count down and are their marks.
-    left: AtomicU64,
-    bar: ProgressBar,
-}
-
-/// Batches acknowledged: mark by base offset, by partition.
-type Acknowledged = BTreeMap<i32, HashMap<i64, u128>>;
-
-#[derive(Debug, Default)]
-struct Sent {
-    answers: Samples,
-    acknowledged: Acknowledged,
-    batches: u64,
+    #[command(flatten)]
+    pub(super) target: Target,
 }
 
 impl ProduceArgs {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        if self.connections == 0 || self.in_flight == 0 {
-            return Err(Failure::usage("--connections and --in-flight must be at least 1"));
-        }
-        let client = self.target.connect().await?;
-        let partitions = self.target.prepare(&client, self.partitions).await?;
-        let codec = self.compression.compression();
-        let template = Template::build(self.batch_bytes, self.record_bytes, codec, wall_ms())?;
-        let batches = self.total_bytes.div_ceil(template.len()).max(1);
-        let plan = Arc::new(Plan {
-            topic: self.target.topic.clone(),
-            partitions,
-            acks: self.acks.acks(),
-            left: AtomicU64::new(batches),
-            bar: progress::bytes("sent", Some(batches * template.len()), self.target.output),
-            template,
-        });
-        let before = ends(&client, &plan).await?;
-        let mut clients = Vec::with_capacity(self.connections);
-        for _ in 0..self.connections {
-            clients.push(self.target.connect().await?);
-        }
-        let begun = Instant::now();
-        let sent = send_all(&plan, &clients, self.in_flight).await?;
-        let took = begun.elapsed();
-        plan.bar.finish_and_clear();
-        let (records, bytes) = (sent.batches * plan.template.records(), sent.batches * plan.template.len());
-        let (partitions, answers) = (plan.partitions.len(), sent.answers);
-        let checked = self.check(&plan, &clients, &before, sent.acknowledged, records).await?;
-        let figures = Figures {
-            measured: "produce",
-            topic: plan.topic.clone(),
-            partitions,
-            connections: self.connections,
-            records,
-            bytes,
-            seconds: 0.0,
-            megabytes_per_second: 0.0,
-            records_per_second: 0.0,
-            answered: answers.quantiles(),
-            received: None,
-            checked,
-        };
-        figures.per_second(took).report(self.target.output)
+        let output = self.target.output;
+        self.measure().await?.report(output)
     }
 
-    /// Looks for every record that was acknowledged.
-    async fn check(
-        &self,
-        plan: &Arc<Plan>,
-        clients: &[Client],
-        before: &BTreeMap<i32, i64>,
-        acknowledged: Acknowledged,
-        records: u64,
-    ) -> Result<Checked, Failure> {
-        let Some(client) = clients.first() else { return Ok(Checked::default()) };
-        let after = visible(client, plan, before, records).await?;
-        let unseen = records.saturating_sub(grown(before, &after));
-        if self.no_check {
-            return Ok(Checked { lost: unseen, ..Checked::default() });
+    /// Measures, without printing anything.
+    pub(super) async fn measure(&self) -> Result<Figures, Failure> {
+        if self.connections == 0 || self.in_flight == 0 || self.rate_bytes == Some(0) {
+            return Err(Failure::usage("--connections, --in-flight and --rate-bytes must be at least 1"));
         }
-        let checked = read_back(plan, client, before, &after, acknowledged, self.target.output).await?;
-        Ok(Checked { lost: checked.lost.max(unseen), ..checked })
+        let routes = Routes::prepare(&self.target, self.partitions).await?;
+        if routes.leaders().len() > self.connections {
+            return Err(Failure::usage("there are more leaders than --connections"));
+        }
+        let codec = self.compression.compression();
+        let template = Template::build(self.batch_bytes, self.record_bytes, codec, wall_ms())?;
+        let mut checked = Checked::default();
+        let runs = self.repeat.runs(async || self.once(&routes, &template, &mut checked).await).await?;
+        let setting = Setting {
+            measured: "produce",
+            commit: COMMIT,
+            topic: self.target.topic.clone(),
+            raw: self.target.raw,
+            partitions: routes.partitions(),
+            connections: self.connections,
+            in_flight: self.in_flight,
+            request_bytes: template.len(),
+            acks: Some(self.acks.acks().code()),
+            rate: self.per_second(&template),
+            cache: "warm",
+            warmed_up: self.repeat.warms_up(),
+        };
+        Ok(Figures::new(setting, runs, checked))
+    }
+
+    fn per_second(&self, template: &Template) -> Option<f64> {
+        let by_bytes = self.rate_bytes.map(|bytes| bytes as f64 / template.len() as f64);
+        self.rate.map(|rate| rate as f64).or(by_bytes)
+    }
+
+    async fn once(
+        &self,
+        routes: &Routes,
+        template: &Template,
+        checked: &mut Checked,
+    ) -> Result<Run, Failure> {
+        let before = routes.ends().await?;
+        let sockets = sockets(routes, self.connections)?;
+        let load = Load {
+            topic: &self.target.topic,
+            template,
+            acks: self.acks.acks().code(),
+            in_flight: self.in_flight,
+            marked: !self.no_check,
+            spread: self.spread,
+            schedule: Schedule { begin: now(), per_second: self.per_second(template) },
+            requests: self.total_bytes.div_ceil(template.len()).max(1),
+            next: AtomicU64::new(0),
+        };
+        let used = self.repeat.usage()?;
+        let bar = progress::bytes("sent", Some(load.requests * template.len()), self.target.output);
+        let joint = block_in_place(|| append(&load, routes, sockets, &bar))?;
+        bar.finish_and_clear();
+        let usage = used.zip(self.repeat.usage()?);
+        let (mut answers, mut acknowledged, mut requests) = (Samples::default(), Vec::new(), 0);
+        for sent in joint.done {
+            answers.merge(sent.answers);
+            acknowledged.push(sent.acknowledged);
+            requests += sent.requests;
+        }
+        let run = Run {
+            requests,
+            records: requests * template.records(),
+            bytes: requests * template.len(),
+            answered: answers.quantiles(),
+            ..Run::default()
+        };
+        let after = visible(routes, &before, run.records).await?;
+        let unseen = run.records.saturating_sub(grown(&before, &after));
+        let mut found = Checked { lost: unseen, ..Checked::default() };
+        if !self.no_check {
+            let back = ReadBack { routes, template, topic: &self.target.topic, output: self.target.output };
+            found = block_in_place(|| back.check(&before, &after, acknowledged))?;
+            // Without acks nobody knows which those are.
+            found.lost = found.lost.max(unseen);
+        }
+        checked.merge(found);
+        Ok(run.per_second(joint.took).seconds(&joint.by_second, self.repeat.series()).used(usage))
     }
 }
 
-async fn ends(client: &Client, plan: &Plan) -> Result<BTreeMap<i32, i64>, Failure> {
-    let places: Vec<_> = plan.partitions.iter().map(|partition| (*partition, OffsetAt::Latest)).collect();
-    let found = client.list_offsets(&plan.topic, &places).await?;
-    Ok(found.into_iter().map(|(partition, found)| (partition, found.offset)).collect())
+/// `connections` connections to the leaders in turn.
+pub(super) fn sockets(routes: &Routes, connections: usize) -> Result<Vec<Socket>, Failure> {
+    let leaders = routes.leaders().iter().cycle().take(connections);
+    leaders.map(|leader| Socket::connect(&leader.addr)).collect()
+}
+
+/// Appends all of `load` over connections as [`sockets`] makes them.
+pub(super) fn append(
+    load: &Load<'_>,
+    routes: &Routes,
+    sockets: Vec<Socket>,
+    bar: &indicatif::ProgressBar,
+) -> Result<threads::Joint<Sent>, Failure> {
+    let progress: Vec<AtomicU64> = sockets.iter().map(|_| AtomicU64::new(0)).collect();
+    let leaders = routes.leaders().iter().cycle();
+    let jobs: Vec<_> = sockets
+        .into_iter()
+        .zip(leaders)
+        .zip(&progress)
+        .enumerate()
+        .map(|(number, ((socket, leader), progress))| {
+            let appender = Appender::new(load, number, socket, &leader.partitions, progress);
+            move || appender.run()
+        })
+        .collect();
+    threads::run(jobs, &progress, bar)
 }
 
 /// Records between two states of the topic.
-fn grown(before: &BTreeMap<i32, i64>, after: &BTreeMap<i32, i64>) -> u64 {
+fn grown(before: &Offsets, after: &Offsets) -> u64 {
     let grown = |(partition, end): (&i32, &i64)| end - before.get(partition).copied().unwrap_or(0);
     u64::try_from(after.iter().map(grown).sum::<i64>()).unwrap_or(0)
 }
 
 /// The ends of the partitions once `records` more than `before` can be seen, or after long enough. Without acks=all
 /// that may be later than the last answer.
-async fn visible(
-    client: &Client,
-    plan: &Plan,
-    before: &BTreeMap<i32, i64>,
-    records: u64,
-) -> Result<BTreeMap<i32, i64>, Failure> {
+async fn visible(routes: &Routes, before: &Offsets, records: u64) -> Result<Offsets, Failure> {
     let asked = Instant::now();
     loop {
-        let after = ends(client, plan).await?;
+        let after = routes.ends().await?;
         if grown(before, &after) >= records || asked.elapsed() > VISIBLE_PATIENCE {
             return Ok(after);
         }
@@ -187,80 +227,68 @@ async fn visible(
     }
 }
 
-/// Sends every batch, `in_flight` at a time on each connection.
-async fn send_all(plan: &Arc<Plan>, clients: &[Client], in_flight: usize) -> Result<Sent, Failure> {
-    let mut senders = JoinSet::new();
-    for number in 0..clients.len() * in_flight {
-        let (plan, client) = (plan.clone(), clients[number % clients.len()].clone());
-        senders.spawn(async move { send(&plan, &client, number).await });
-    }
-    let mut all = Sent::default();
-    while let Some(sent) = senders.join_next().await {
-        let sent = sent.map_err(|lost| Failure::new(Exit::Failed, lost.to_string()))??;
-        all.answers.merge(sent.answers);
-        all.batches += sent.batches;
-        for (partition, batches) in sent.acknowledged {
-            all.acknowledged.entry(partition).or_default().extend(batches);
-        }
-    }
-    Ok(all)
+/// Looks for every batch that was acknowledged.
+struct ReadBack<'a> {
+    routes: &'a Routes,
+    template: &'a Template,
+    topic: &'a str,
+    output: Output,
 }
 
-/// Takes batches as long as there are any, and sends one at a time, to the partitions in turn.
-async fn send(plan: &Plan, client: &Client, number: usize) -> Result<Sent, ClientError> {
-    let mut sent = Sent::default();
-    for turn in number.. {
-        let take = |left: u64| left.checked_sub(1);
-        let Ok(serial) = plan.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) else { break };
-        let partition = plan.partitions[turn % plan.partitions.len()];
-        let mark = u128::from(serial);
-        let batch = plan.template.marked(mark);
-        let asked = Instant::now();
-        let base = client.produce(&plan.topic, partition, batch, plan.acks).await?;
-        sent.answers.add(asked.elapsed());
-        sent.batches += 1;
-        // Without acks nobody knows where it went.
-        if plan.acks != Acks::None {
-            sent.acknowledged.entry(partition).or_default().insert(base, mark);
+impl ReadBack<'_> {
+    /// Reads what was appended meanwhile and ticks off what was acknowledged; what is left is lost.
+    fn check(
+        &self,
+        before: &Offsets,
+        after: &Offsets,
+        acknowledged: Vec<Vec<Acknowledged>>,
+    ) -> Result<Checked, Failure> {
+        let mut marks: BTreeMap<i32, HashMap<i64, u64>> = BTreeMap::new();
+        let mut count = 0;
+        for Acknowledged { partition, base, mark } in acknowledged.into_iter().flatten() {
+            marks.entry(partition).or_default().insert(base, mark);
+            count += 1;
         }
-        plan.bar.inc(plan.template.len());
+        let bar = progress::bytes("checked", Some(count * self.template.len()), self.output);
+        let mut all = Checked::default();
+        for (partition, upto) in after {
+            let mut open = marks.remove(partition).unwrap_or_default();
+            let from = before.get(partition).copied().unwrap_or(0);
+            let stretch = Stretch { partition: *partition, from, upto: *upto };
+            let checked = self.tick_off(stretch, &mut open, |bytes| bar.inc(bytes))?;
+            // A gap is told by what is still open.
+            all.merge(Checked { lost: open.len() as u64 * self.template.records(), ..checked });
+        }
+        bar.finish_and_clear();
+        Ok(all)
     }
-    Ok(sent)
-}
 
-/// Reads what was appended meanwhile and ticks off what was acknowledged; what is left is lost.
-async fn read_back(
-    plan: &Arc<Plan>,
-    client: &Client,
-    before: &BTreeMap<i32, i64>,
-    after: &BTreeMap<i32, i64>,
-    mut acknowledged: Acknowledged,
-    output: crate::output::Output,
-) -> Result<Checked, Failure> {
-    let total = acknowledged.values().map(|batches| batches.len() as u64).sum::<u64>() * plan.template.len();
-    let bar = progress::bytes("checked", Some(total), output);
-    let mut all = Checked::default();
-    for (partition, upto) in after {
-        let mut open = acknowledged.remove(partition).unwrap_or_default();
-        let from = before.get(partition).copied().unwrap_or(0);
-        let stretch = Stretch { topic: plan.topic.clone(), partition: *partition, from, upto: *upto };
-        let tick_off = |header: &forebay_client::BatchHeader, batch: &bytes::Bytes| match open
-            .get(&header.base_offset.0)
-        {
-            // Somebody else's.
-            None => true,
-            Some(mark) => {
-                let right = plan.template.is_marked(batch, *mark) == Ok(true);
-                if right {
-                    open.remove(&header.base_offset.0);
+    fn tick_off(
+        &self,
+        stretch: Stretch,
+        open: &mut HashMap<i64, u64>,
+        progress: impl Fn(u64),
+    ) -> Result<Checked, Failure> {
+        if stretch.from >= stretch.upto {
+            return Ok(Checked::default());
+        }
+        let Some(addr) = self.routes.leader_of(stretch.partition) else { return Ok(Checked::default()) };
+        let mut fetcher = Fetcher::connect(addr, self.topic, 500, ANSWER_BYTES)?;
+        let found = stretch.check(
+            &mut fetcher,
+            |header, batch| match open.get(&header.base_offset.0) {
+                // Somebody else's.
+                None => true,
+                Some(mark) => {
+                    let right = self.template.is_marked(batch, u128::from(*mark));
+                    if right {
+                        open.remove(&header.base_offset.0);
+                    }
+                    right
                 }
-                right
-            }
-        };
-        let read = stretch.read(client, ANSWER_BYTES, tick_off, |bytes| bar.inc(bytes)).await?;
-        // A gap is told by what is still open.
-        all.merge(Checked { lost: open.len() as u64 * plan.template.records(), ..read.checked });
+            },
+            progress,
+        )?;
+        Ok(found.checked)
     }
-    bar.finish_and_clear();
-    Ok(all)
 }
