@@ -23,6 +23,8 @@ pub(super) struct Wanted {
 /// A partition to read from, or why it cannot be.
 pub(super) type Target = Result<Arc<Partition>, ErrorCode>;
 
+type FoundTopic = Result<Arc<Topic>, ErrorCode>;
+
 /// What one look at a partition's view found.
 pub(super) struct Found {
     pub(super) error: ErrorCode,
@@ -48,7 +50,7 @@ impl Found {
 /// Finds each partition once for the whole wait.
 pub(super) async fn resolve(call: &Call, asked: &[Asked]) -> Vec<Target> {
     let mut targets = Vec::with_capacity(asked.len());
-    let mut last: Option<(&Arc<AskedTopic>, Result<Arc<Topic>, ErrorCode>)> = None;
+    let mut last: Option<(&Arc<AskedTopic>, FoundTopic)> = None;
     for asked in asked {
         let topic = match last {
             // Partitions of one topic mostly stand together.
@@ -63,7 +65,7 @@ pub(super) async fn resolve(call: &Call, asked: &[Asked]) -> Vec<Target> {
     targets
 }
 
-fn topic(call: &Call, asked: &Asked) -> Result<Arc<Topic>, ErrorCode> {
+fn topic(call: &Call, asked: &Asked) -> FoundTopic {
     let found = match &asked.topic.key {
         TopicKey::Name(name) => call.node.topic_by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition),
         TopicKey::Id(id) => call.node.topic_by_id(*id).ok_or_else(|| missing_id(call, asked)),
