@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Real clients against the real binary: each writes with every codec it has, each reads what all of them wrote.
 #
-# usage: tests/clients/run.sh [CLIENT...]     kcat confluent aiokafka kafkajs java forebay kill9; all without arguments
+# usage: tests/clients/run.sh [CLIENT...]     kcat confluent aiokafka kafkajs java sessions forebay kill9; all without
+#                                        arguments. sessions is the Java consumer in fetch sessions
 #
 #   FOREBAY_BIN        the binary to test; built (release) if not given
 #   FOREBAY_BOOTSTRAP  HOST:PORT of a broker that runs already, to check the clients themselves; nothing is started
@@ -69,13 +70,14 @@ prepare() {
     kcat) need kcat kcat ;;
     confluent | aiokafka | kill9) need_python && once python "$here/requirements.txt" install_python && python=$dir/bin/python ;;
     kafkajs) need node nodejs npm && need npm npm && once node "$here/kafkajs/package.json" install_node && node_modules=$dir/node_modules ;;
-    java) need mvn maven default-jdk-headless && once java "$here/java/pom.xml" install_java && libraries=$dir/lib ;;
+    java | sessions) need mvn maven default-jdk-headless && once java "$here/java/pom.xml" install_java && libraries=$dir/lib ;;
     forebay) [ -n "${binary:-}" ] ;;
     *) return 1 ;;
   esac
 }
 
-java_matrix() { java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$libraries/*" "$here/java/Matrix.java" "$@"; }
+java_run() { java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$libraries/*" "$here/java/$1.java" "${@:2}"; }
+java_matrix() { java_run Matrix "$@"; }
 
 # One writer may do so in several ways.
 write_with() {
@@ -102,12 +104,13 @@ read_with() {
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+# Starts the server on a data directory, with settings of its own as NAME=VALUE: `start_server DIRECTORY [SETTING...]`
 start_server() {
-  local port http
+  local port
   port=$(free_port) http=$(free_port)
   bootstrap=127.0.0.1:$port
   # Every FOREBAY_... variable is a setting of the server; those of this script are not meant for it.
-  env $(compgen -e FOREBAY_ | sed 's/^/-u /') "$binary" serve --data-dir "$scratch/data" --kafka-listen "$bootstrap" --http-listen "127.0.0.1:$http" \
+  env $(compgen -e FOREBAY_ | sed 's/^/-u /') "${@:2}" "$binary" serve --data-dir "$1" --kafka-listen "$bootstrap" --http-listen "127.0.0.1:$http" \
     >"$scratch/server.log" 2>&1 &
   server=$!
   for _ in $(seq 100); do
@@ -122,7 +125,13 @@ start_server() {
   return 1
 }
 
-wanted=${*:-kcat confluent aiokafka kafkajs java forebay kill9}
+stop_server() {
+  [ -n "$server" ] || return 0
+  kill "$server" && wait "$server" || true
+  server=
+}
+
+wanted=${*:-kcat confluent aiokafka kafkajs java sessions forebay kill9}
 binary=${FOREBAY_BIN:-}
 if [ -n "${FOREBAY_BOOTSTRAP:-}" ]; then
   bootstrap=$FOREBAY_BOOTSTRAP
@@ -133,7 +142,7 @@ fi
 
 clients=()
 for client in $wanted; do
-  if [ "$client$binary" = kill9 ] || [ "$client$binary" = forebay ]; then
+  if [ -z "$binary" ] && [[ $client =~ ^(kill9|sessions|forebay)$ ]]; then
     skip "$client" "it needs our own binary, and a broker was given"
   elif prepare "$client" || prepare "$client"; then
     clients+=("$client")
@@ -144,12 +153,12 @@ for client in $wanted; do
 done
 
 python3 "$here/plan.py" "$plan"
-[ -n "${FOREBAY_BOOTSTRAP:-}" ] || start_server
+[ -n "${FOREBAY_BOOTSTRAP:-}" ] || start_server "$scratch/data"
 
 writers=()
 for client in "${clients[@]}"; do
   case $client in
-    kill9) continue ;;
+    kill9 | sessions) continue ;;
     confluent | aiokafka) ways=("$client" "$client-idempotent") ;;
     *) ways=("$client") ;;
   esac
@@ -166,7 +175,7 @@ done
 from=$(IFS=,; printf '%s' "${writers[*]}")
 for client in "${clients[@]}"; do
   case $client in
-    kill9) continue ;;
+    kill9 | sessions) continue ;;
     kafkajs) skip "kafkajs reads" "its consumer needs groups, which are not served yet"; continue ;;
   esac
   out=$scratch/read-$client.json
@@ -176,6 +185,19 @@ for client in "${clients[@]}"; do
   read -r good bad <<<"$(tail -n 1 <<<"$lines")"
   passed=$((passed + good)) failed=$((failed + bad))
 done
+
+sessions() {
+  if java_run Sessions "$1" "$bootstrap" "127.0.0.1:$http"; then pass "java: $2"; else fail "java: $2"; fi
+}
+
+if [[ " ${clients[*]} " == *" sessions "* ]]; then
+  stop_server
+  start_server "$scratch/sessions"
+  sessions many "a consumer of 50 partitions is told what is new in one fetch session"
+  stop_server
+  start_server "$scratch/one-slot" FOREBAY_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS=1
+  sessions few "two consumers share one slot for fetch sessions"
+fi
 
 if [[ " ${clients[*]} " == *" kill9 "* ]]; then
   if "$python" "$here/kill9.py" "$binary" "$scratch/kill9" "${FOREBAY_KILL_ROUNDS:-5}"; then

@@ -33,6 +33,9 @@ pub const INFLATE_MEMORY_BYTES: usize = 32 * 1024 * 1024;
 /// Appends waiting for one writer thread.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 
+/// Partitions of all fetch sessions of a node together; each takes 64 bytes.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
+
 /// Metadata commands waiting for a decision.
 pub const PROPOSALS_MAX: usize = 1_024;
 

@@ -9,6 +9,8 @@ use forebay_log::Space;
 use forebay_meta::status::{LeaderView, PartitionStatus, Report, VolumeState, derive};
 use forebay_meta::{Assignment, Image, Topic};
 
+use crate::kafka::FetchSessionCounts;
+
 /// This release.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -26,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) volumes: Vec<VolumeFacts>,
     /// Memory for requests.
     pub(crate) memory: Memory,
+    /// Fetch sessions of clients.
+    pub(crate) fetch_sessions: FetchSessionCounts,
     /// The server's default of `min.insync.replicas`.
     pub(crate) min_insync_replicas: usize,
     /// What this node hosts of a partition; `None` if nothing, or not yet.
@@ -292,6 +296,7 @@ pub(crate) mod testing {
             },
             volumes: vec![VolumeFacts { directory: DIRECTORY, path: "/data/1".into(), space: Ok(space) }],
             memory: Memory { used_bytes: 64, limit_bytes: 1 << 28 },
+            fetch_sessions: FetchSessionCounts { sessions: 2, partitions: 50, evictions: 3 },
             min_insync_replicas: 1,
             hosted: Box::new(|_| Some(partition())),
         }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::directories::{self, DirectoriesError, Directory};
-use crate::kafka::{self, Budget, ProducerIds};
+use crate::kafka::{self, Budget, FetchSessions, ProducerIds};
 use crate::metrics::Metrics;
 use crate::partitions::PartitionMap;
 use crate::reconciler::Reconciler;
@@ -124,6 +124,7 @@ impl Node {
             image: image.clone(),
             partitions,
             producer_ids: ProducerIds::default(),
+            fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             metrics: Arc::new(Metrics::new()),
             stopping: stop.clone(),
         });

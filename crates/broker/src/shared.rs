@@ -8,7 +8,7 @@ use forebay_meta::{Assignment, Image, Topic};
 use tokio::sync::watch;
 
 use crate::Config;
-use crate::kafka::{Budget, ProducerIds};
+use crate::kafka::{Budget, FetchSessions, ProducerIds};
 use crate::metrics::Metrics;
 use crate::partitions::{Hosted, PartitionMap};
 
@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) partitions: Arc<PartitionMap>,
     pub(crate) budget: Budget,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) fetch_sessions: FetchSessions,
     pub(crate) metrics: Arc<Metrics>,
     /// True once the node is stopping: nobody waits for news any more.
     pub(crate) stopping: watch::Receiver<bool>,

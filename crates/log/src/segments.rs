@@ -42,6 +42,12 @@ impl Segments {
         self.list.partition_point(|segment| segment.base() <= offset).saturating_sub(1)
     }
 
+    /// True if the last batch below `upto` lies in a later segment than the one that holds `from`, so that a slice from
+    /// `from` on cannot reach to `upto`.
+    pub fn is_seam_between(&self, from: Offset, upto: Offset) -> bool {
+        self.place(from) < self.place(upto.plus(-1))
+    }
+
     fn check(&self, from: Offset) -> Result<(), LogError> {
         let (start, end) = (self.start, self.end());
         if from < start || from > end { Err(LogError::OutOfRange { start, end }) } else { Ok(()) }

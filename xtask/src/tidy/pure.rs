@@ -4,8 +4,10 @@ use super::{Finding, Source, Tree};
 
 /// Pure files and folders, by how their path begins. `base` is pure but for the seams it states; in `replica` the
 /// cores live beside the threads that host them.
-const PURE: [&str; 9] = [
+const PURE: [&str; 11] = [
     "crates/base/src/",
+    "crates/broker/src/kafka/fetch/session.rs",
+    "crates/broker/src/kafka/fetch/slots.rs",
     "crates/records/src/",
     "crates/wire/src/",
     "crates/meta/src/",

@@ -142,6 +142,11 @@ settings! {
     /// whole, even if it is larger.
     fetch_max_bytes: usize = 55 * 1024 * 1024, "fetch.max.bytes", integer(1_024, INT);
 
+    /// Most fetch sessions at once: clients that have one are sent only what is new to them. Clients beyond are served
+    /// without.
+    max_incremental_fetch_session_cache_slots: usize = 1_000, "max.incremental.fetch.session.cache.slots",
+        integer(0, 100_000);
+
     /// A partition's file is closed and a new one begun at this size. A topic's segment.bytes overrides it.
     log_segment_bytes: u64 = 1_073_741_824, "log.segment.bytes", integer(1_024, INT);
 

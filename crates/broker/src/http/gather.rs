@@ -71,6 +71,7 @@ pub(super) async fn facts(shared: Arc<Shared>, probes: Arc<[Probe]>) -> Facts {
         },
         volumes,
         memory: Memory { used_bytes: used as u64, limit_bytes: limit as u64 },
+        fetch_sessions: shared.fetch_sessions.counts(),
         min_insync_replicas: usize::try_from(shared.config.min_insync_replicas).unwrap_or(1),
         hosted: Box::new(move |id: PartitionId| partitions.get(id).map(partition)),
     }

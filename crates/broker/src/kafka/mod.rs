@@ -24,5 +24,6 @@ mod produce;
 mod producer_ids;
 
 pub(crate) use budget::Budget;
+pub(crate) use fetch::{FetchSessionCounts, FetchSessions};
 pub(crate) use listen::serve;
 pub(crate) use producer_ids::ProducerIds;

@@ -78,6 +78,12 @@ families! {
         "Batches that were refused or not stored; without a topic: of all topics together.";
     FETCH_REQUESTS = Counter "kafka_server_brokertopicmetrics_totalfetchrequests_total" ["topic"]
         "Times a fetch answer covered the topic; without a topic: of all topics together.";
+    FETCH_SESSIONS = Gauge "kafka_server_fetchsessioncache_numincrementalfetchsessions" []
+        "Fetch sessions of clients; at most max.incremental.fetch.session.cache.slots.";
+    FETCH_SESSION_PARTITIONS = Gauge "kafka_server_fetchsessioncache_numincrementalfetchpartitionscached" []
+        "Partitions of all fetch sessions together.";
+    FETCH_SESSION_EVICTIONS = Counter "kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total" []
+        "Fetch sessions that gave way to others.";
     PARTITION_COUNT = Gauge "kafka_server_replicamanager_partitioncount" [] "Replicas this node holds.";
     LEADER_COUNT = Gauge "kafka_server_replicamanager_leadercount" [] "Partitions this node leads.";
     UNDER_REPLICATED = Gauge "kafka_server_replicamanager_underreplicatedpartitions" []

@@ -15,6 +15,7 @@ pub(super) fn page(metrics: &Metrics, facts: &Facts) -> String {
     page.single(&READY, u8::from(facts.unready().is_none()));
     connections(&mut page, metrics);
     requests(&mut page, metrics);
+    fetch_sessions(&mut page, facts);
     quorum(&mut page, facts);
     memory_and_volumes(&mut page, facts);
     topics(&mut page, metrics);
@@ -80,6 +81,12 @@ fn requests(page: &mut Page, metrics: &Metrics) {
             samples.add(&[api.name(), code.name()], count);
         }
     });
+}
+
+fn fetch_sessions(page: &mut Page, facts: &Facts) {
+    page.single(&FETCH_SESSIONS, facts.fetch_sessions.sessions);
+    page.single(&FETCH_SESSION_PARTITIONS, facts.fetch_sessions.partitions);
+    page.single(&FETCH_SESSION_EVICTIONS, facts.fetch_sessions.evictions);
 }
 
 fn quorum(page: &mut Page, facts: &Facts) {

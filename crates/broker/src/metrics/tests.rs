@@ -75,6 +75,9 @@ fn a_page_holds_the_facts_of_the_moment() {
         ("forebay_partitions{status=\"Online\"}", "2"),
         ("forebay_metadata_log_used_bytes", "1000"),
         ("forebay_request_memory_bytes", "64"),
+        ("kafka_server_fetchsessioncache_numincrementalfetchsessions", "2"),
+        ("kafka_server_fetchsessioncache_numincrementalfetchpartitionscached", "50"),
+        ("kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total", "3"),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}\n{page}");
     }
