@@ -14,7 +14,7 @@ use forebay_base::{Id128, ProducerId};
 use forebay_client::{BatchBuilder, Compression};
 use forebay_records::RecordHeader;
 use forebay_tests::requests::{create, delete_records, fetch, list_offsets, metadata, produce};
-use forebay_tests::{Conn, Server, numbered_value, samples};
+use forebay_tests::{Conn, Server, forebay, get, numbered_value, run_to_end, samples};
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 use forebay_wire::kafka::fetch::{FetchRequest, FetchResponse, PartitionData};
@@ -280,4 +280,21 @@ fn topics_are_made_and_deleted_by_name_and_id() {
     assert_eq!(old.responses[0].partitions[0].error_code, ErrorCode::UnknownTopicId.code());
     server.restart();
     assert_eq!(end_of(&mut server.conn(), "t"), 1);
+}
+
+/// What is not safe says so wherever it is described.
+#[test]
+fn a_topic_without_durable_commits_is_shown_as_unsafe() {
+    let server = Server::start();
+    for (name, mode) in [("quick", "async"), ("sound", "sync")] {
+        let made = server.conn().call(7, &create(name, 1, &[("flush.mode", mode)]));
+        assert_eq!(made.topics[0].error_code, 0, "{:?}", made.topics[0].error_message);
+        let (status, said) =
+            run_to_end(forebay().args(["topic", "describe", name, "--bootstrap-server"]).arg(server.kafka()));
+        assert!(status.success(), "{said}");
+        let (code, page) = get(server.http(), &format!("/v1/topics/{name}")).unwrap();
+        assert_eq!(code, 200);
+        assert_eq!(said.contains("UNSAFE"), mode == "async", "{said}");
+        assert_eq!(page.contains("UNSAFE"), mode == "async", "{page}");
+    }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use forebay_client::{AlterOp, Client, ConfigChange, ErrorCode, NewTopic, OffsetAt, TopicInfo};
+use forebay_client::{AlterOp, Client, ConfigChange, ConfigEntry, ErrorCode, NewTopic, OffsetAt, TopicInfo};
 use serde::Serialize;
 
 use crate::cluster::{ClusterArgs, block_on};
@@ -143,7 +143,13 @@ struct Described {
     internal: bool,
     partitions: Vec<DescribedPartition>,
     configs: BTreeMap<String, Option<String>>,
+    /// What its owner should know.
+    warnings: Vec<&'static str>,
 }
+
+/// Said of a topic with `flush.mode=async`.
+const ASYNC_WARNING: &str = "UNSAFE: flush.mode=async commits records before they are on stable storage; a power cut takes \
+                             acknowledged records of about the last second";
 
 #[derive(Debug, Serialize)]
 struct DescribedPartition {
@@ -299,6 +305,9 @@ async fn describe(
         end_offset: end.get(index).map(|found| found.offset),
     });
     let configs = client.topic_configs(name).await?;
+    let is_async =
+        |config: &ConfigEntry| config.name == "flush.mode" && config.value.as_deref() == Some("async");
+    let warnings = configs.iter().any(is_async).then_some(ASYNC_WARNING).into_iter().collect();
     let shown = configs.into_iter().filter(|config| all_configs || !config.is_default);
     Ok(Described {
         name: name.to_owned(),
@@ -306,6 +315,7 @@ async fn describe(
         internal: info.internal,
         partitions: partitions.collect(),
         configs: shown.map(|config| (config.name, config.value)).collect(),
+        warnings,
     })
 }
 
@@ -328,6 +338,9 @@ fn described_text(topic: &Described) -> String {
     let mut text = format!("topic {}, id {}\n", topic.name, topic.id);
     for (name, value) in &topic.configs {
         text.push_str(&format!("  {name}={}\n", value.as_deref().unwrap_or("(secret)")));
+    }
+    for warning in &topic.warnings {
+        text.push_str(&format!("  {warning}\n"));
     }
     format!("{text}{rows}\n")
 }

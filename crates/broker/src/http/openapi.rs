@@ -114,6 +114,7 @@ fn schemas() -> Value {
         "Topic": object(json!({
             "id": text, "name": text, "partitions": number, "replication_factor": number, "status": status,
             "size_bytes": number, "configs": { "type": "object", "additionalProperties": text },
+            "warnings": { "type": "array", "items": text },
         })),
         "PartitionList": object(json!({ "topic": text, "partitions": list_of("Partition") })),
         "Partition": object(json!({

@@ -147,7 +147,13 @@ pub(super) struct TopicView {
     /// Of the replicas on this node.
     size_bytes: u64,
     configs: BTreeMap<String, String>,
+    /// What its owner should know.
+    warnings: Vec<&'static str>,
 }
+
+/// Said of a topic with `flush.mode=async`.
+const ASYNC_WARNING: &str = "UNSAFE: flush.mode=async commits records before they are on stable storage; a power cut takes \
+                             acknowledged records of about the last second";
 
 impl TopicView {
     pub(super) fn of(facts: &Facts, topic: &Topic) -> Self {
@@ -164,6 +170,11 @@ impl TopicView {
             status: status.to_string(),
             size_bytes,
             configs: (*topic.configs).clone(),
+            warnings: if topic.configs.get("flush.mode").is_some_and(|mode| mode == "async") {
+                vec![ASYNC_WARNING]
+            } else {
+                Vec::new()
+            },
         }
     }
 }
