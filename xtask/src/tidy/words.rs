@@ -42,7 +42,7 @@ const FOREIGN: [(&str, &str); 18] = [
 ];
 
 /// Files that tools write and that name their registry.
-const WRITTEN_BY_TOOLS: [&str; 1] = ["Cargo.lock"];
+const WRITTEN_BY_TOOLS: [&str; 2] = ["Cargo.lock", "fuzz/Cargo.lock"];
 
 /// Maven calls its schema by a host's name; it is never asked.
 const SCHEMAS: &str = concat!("maven.", "apache.org/POM");
