@@ -66,7 +66,7 @@ fn made_of(how: u8, rest: &[u8]) -> Bytes {
             _ => Compression::None,
         };
         batch.extend_from_slice(&compress(codec, body).expect("every codec takes any bytes"));
-        batch[22] = batch[22] & !7 | number;
+        batch[22] = (batch[22] & !7) | number;
     }
     let length = (batch.len() - LENGTH_PREFIX_LEN) as i32;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
@@ -82,11 +82,8 @@ fn read_header(batch: &Bytes) -> Result<BatchHeader, BatchError> {
     assert!(header.len >= HEADER_LEN);
     assert!(header.next_offset() >= header.last_offset());
     assert!(header.last_sequence() >= 0);
-    let flags = (header.is_transactional(), header.is_control(), header.has_delete_horizon());
-    assert_eq!(
-        flags.0 as i16 * 0x10 | flags.1 as i16 * 0x20 | flags.2 as i16 * 0x40,
-        header.attributes & 0x70
-    );
+    assert_eq!(header.is_transactional(), header.attributes & 0x10 != 0);
+    assert_eq!(header.is_control(), header.attributes & 0x20 != 0);
     assert_eq!(header.compression().is_ok(), header.attributes & 7 < 5);
     Ok(header)
 }

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use forebay_base::{Id128, ProducerId};
+use forebay_base::{Id128, Piece, ProducerId};
 use forebay_records::{BatchBuilder, Compression, HEADER_LEN, RecordHeader};
+use forebay_wire::frame;
+use forebay_wire::kafka::fetch::{FetchRequest, ReplicaState};
 
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
@@ -17,6 +19,11 @@ fn main() -> io::Result<()> {
     for (number, sample) in forebay_tests::samples("t", Id128([7; 16])).into_iter().enumerate() {
         write(&dir.join("request"), &format!("{number}-{}", sample.name.replace(' ', "-")), &sample.frame)?;
     }
+    // Two tagged fields at once, which no client sends yet.
+    let replica_state = ReplicaState { replica_id: 3, replica_epoch: 9 };
+    let fetch = FetchRequest { cluster_id: Some("c".into()), replica_state, ..Default::default() };
+    let pieces = frame::request(1, Some("tags"), 16, &fetch).map_err(io::Error::other)?;
+    write(&dir.join("request"), "tagged", &pieces.first().map(Piece::read).transpose()?.unwrap_or_default())?;
     for codec in CODECS {
         let mut batch = BatchBuilder::new().compression(codec).producer(ProducerId(7), 0, 3);
         for number in 0..4u8 {
