@@ -180,5 +180,6 @@ fn read_message<M: Message>(body: &Bytes, version: i16) -> Option<M> {
 }
 
 fn joined(pieces: &[Piece]) -> Bytes {
-    pieces.iter().flat_map(|piece| piece.read().expect("messages here are made of memory")).collect()
+    let read = |piece: &Piece| piece.read().expect("messages here are made of memory");
+    pieces.iter().map(read).collect::<Vec<Bytes>>().concat().into()
 }

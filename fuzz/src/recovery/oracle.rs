@@ -135,13 +135,16 @@ impl Expected {
 
     /// The batches that were written to a segment, and not a byte else, are in it.
     fn is_sound(&self, path: &str) -> bool {
-        let all: Vec<u8> = self
-            .written
-            .iter()
-            .filter(|batch| batch.path == path)
-            .flat_map(|batch| batch.bytes.clone())
-            .collect();
-        self.files.get(path).is_some_and(|bytes| bytes[..] == all[..])
+        let Some(bytes) = self.files.get(path) else { return false };
+        let (mut left, mut written) = (&bytes[..], self.written.iter().filter(|batch| batch.path == path));
+        let all = written.all(|batch| match left.strip_prefix(&batch.bytes[..]) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        });
+        all && left.is_empty()
     }
 
     /// The segments that were written and hold something from `from` on, by their paths, oldest first.
@@ -217,8 +220,12 @@ impl Expected {
             }
         }
         let last = self.files.keys().rfind(|path| path.ends_with(".log"));
-        let of_last = self.written.iter().filter(|batch| Some(&batch.path) == last);
-        for batch in of_last.take_while(|batch| Self::in_place(&self.files, batch)) {
+        let mut at = 0;
+        for batch in self.written.iter().filter(|batch| Some(&batch.path) == last) {
+            if batch.at != at || !Self::in_place(&self.files, batch) {
+                break;
+            }
+            at += batch.bytes.len();
             assert!(view.end >= batch.next, "batch {} follows without damage and is cut away", batch.base);
         }
     }
