@@ -42,7 +42,7 @@ const FOREIGN: [(&str, &str); 18] = [
 ];
 
 /// Files that tools write and that name their registry.
-const WRITTEN_BY_TOOLS: [&str; 1] = ["Cargo.lock"];
+const WRITTEN_BY_TOOLS: [&str; 2] = ["Cargo.lock", "fuzz/Cargo.lock"];
 
 /// Maven calls its schema by a host's name; it is never asked.
 const SCHEMAS: &str = concat!("maven.", "apache.org/POM");
@@ -167,7 +167,9 @@ mod tests {
         for (word, _) in FOREIGN {
             assert_eq!(found("README.md", &format!("see {} here", word.to_uppercase())), 1, "{word}");
         }
-        assert_eq!(found("Cargo.lock", concat!("registry+https://crates", ".io")), 0);
+        for written in WRITTEN_BY_TOOLS {
+            assert_eq!(found(written, concat!("registry+https://crates", ".io")), 0);
+        }
         assert_eq!(found("pom.xml", concat!("http://maven", ".apache.org/POM/4.0.0")), 0);
         assert_eq!(found("README.md", "the codecs, and the network/ folder"), 0);
     }
