@@ -1,15 +1,17 @@
 //! What a node can say of itself and of the cluster at one moment: the one source of HTTP answers, of
 //! readiness and of the gauges in `/metrics`, so that they never disagree.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use forebay_base::{BrokerEpoch, DirectoryId, NodeId, Offset, PartitionId};
+use forebay_base::{BrokerEpoch, DirectoryId, NodeId, Offset, PartitionId, WallTime};
 use forebay_log::Space;
 use forebay_meta::status::{LeaderView, PartitionStatus, Report, VolumeState, derive};
 use forebay_meta::{Assignment, Image, Topic};
 
 use crate::kafka::FetchSessionCounts;
+use crate::metrics::Software;
 
 /// This release.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -34,6 +36,45 @@ pub(crate) struct Facts {
     pub(crate) min_insync_replicas: usize,
     /// What this node hosts of a partition; `None` if nothing, or not yet.
     pub(crate) hosted: Box<dyn Fn(PartitionId) -> Option<PartitionFacts> + Send + Sync>,
+    /// Some of the open Kafka connections.
+    pub(crate) connections: Box<dyn Fn(ConnectionsAfter) -> (Vec<ConnectionFacts>, bool) + Send + Sync>,
+}
+
+/// Which part of the open connections is wanted: those with ids above `id`, at most `limit`. The answer tells whether
+/// there are more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnectionsAfter {
+    pub(crate) id: u64,
+    pub(crate) limit: usize,
+}
+
+/// One open Kafka connection.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionFacts {
+    /// Drawn in the order of opening.
+    pub(crate) id: u64,
+    /// The other end.
+    pub(crate) peer: SocketAddr,
+    /// Name of the listener it came in by.
+    pub(crate) listener: Arc<str>,
+    /// Who it speaks for.
+    pub(crate) principal: String,
+    /// The first client id it named.
+    pub(crate) client_id: Option<String>,
+    /// The software it told.
+    pub(crate) software: Option<Arc<Software>>,
+    /// When it was opened.
+    pub(crate) opened_at: WallTime,
+    /// Since its last request came or answer went.
+    pub(crate) idle_ms: u64,
+    /// Requests that came and are not answered.
+    pub(crate) requests_in_work: u32,
+    /// Requests that came.
+    pub(crate) requests: u64,
+    /// Their bytes.
+    pub(crate) received_bytes: u64,
+    /// Bytes of answers that went.
+    pub(crate) sent_bytes: u64,
 }
 
 /// The metadata quorum as this node sees it.
@@ -246,6 +287,23 @@ pub(crate) mod testing {
         }
     }
 
+    pub(crate) fn connection(id: u64) -> ConnectionFacts {
+        ConnectionFacts {
+            id,
+            peer: SocketAddr::from(([10, 0, 0, 7], 40_000)),
+            listener: "PLAINTEXT".into(),
+            principal: "User:ANONYMOUS".to_owned(),
+            client_id: Some("billing".to_owned()),
+            software: None,
+            opened_at: WallTime(1_000),
+            idle_ms: 20,
+            requests_in_work: 1,
+            requests: 3,
+            received_bytes: 300,
+            sent_bytes: 100,
+        }
+    }
+
     pub(crate) fn image() -> Image {
         let assignment = Arc::new(Assignment {
             replicas: vec![NODE],
@@ -299,6 +357,10 @@ pub(crate) mod testing {
             fetch_sessions: FetchSessionCounts { sessions: 2, partitions: 50, evictions: 3 },
             min_insync_replicas: 1,
             hosted: Box::new(|_| Some(partition())),
+            connections: Box::new(|after| {
+                let ids = (1..=3).filter(|id| *id > after.id);
+                (ids.clone().take(after.limit).map(connection).collect(), ids.count() > after.limit)
+            }),
         }
     }
 }

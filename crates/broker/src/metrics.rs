@@ -6,13 +6,15 @@
 //! ```
 //! Every family is declared once in `families`, under our own name and, where monitoring tools know the value
 //! under one of theirs, under that too. Labels are bounded: topics and partitions by the Image, client
-//! software by [`CLIENT_SOFTWARE_MAX`], everything else by closed sets. Partition values are never stored
+//! software by `CLIENT_SOFTWARE_MAX`, everything else by closed sets. Partition values are never stored
 //! here.
 
+mod clients;
 mod families;
 mod histogram;
 mod page;
 mod scrape;
+mod stage;
 
 #[cfg(test)]
 mod tests;
@@ -24,17 +26,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use forebay_meta::Image;
-use forebay_wire::kafka::api::ApiKey;
+use forebay_wire::kafka::api::{ApiKey, SERVED};
 use forebay_wire::kafka::error_code::ErrorCode;
 
 use crate::facts::Facts;
+use clients::Clients;
+pub(crate) use clients::{Software, cut};
 use histogram::Histogram;
-
-/// Different pairs of client name and version that are counted; all further ones are counted as "other".
-const CLIENT_SOFTWARE_MAX: usize = 64;
-
-/// Longest client name or version kept, in bytes.
-const CLIENT_TEXT_BYTES_MAX: usize = 64;
+use stage::Stage;
+pub(crate) use stage::Stages;
 
 /// Topics counted by name; a bound for what lies between two scrapes, since a scrape drops topics that are
 /// gone.
@@ -61,6 +61,8 @@ impl Counter {
 #[derive(Debug, Default)]
 struct ApiCounts {
     latency: Histogram,
+    /// In the order of [`Stage`].
+    stages: [Histogram; Stage::ALL.len()],
     request_bytes: Counter,
     response_bytes: Counter,
 }
@@ -85,9 +87,11 @@ pub(crate) struct Metrics {
     connections_stalled: Counter,
     connections_protocol: Counter,
     accept_failures: Counter,
-    apis: Vec<ApiCounts>,
+    slow_requests: Counter,
+    /// By API key; `None` where no such API is served.
+    apis: Vec<Option<Box<ApiCounts>>>,
     errors: Mutex<BTreeMap<(ApiKey, ErrorCode), u64>>,
-    clients: Mutex<BTreeMap<(String, String), u64>>,
+    clients: Clients,
     all_topics: TopicCounts,
     topics: RwLock<HashMap<Arc<str>, Arc<TopicCounts>>>,
 }
@@ -112,9 +116,10 @@ impl Metrics {
             connections_stalled: Counter::default(),
             connections_protocol: Counter::default(),
             accept_failures: Counter::default(),
-            apis: (0..API_KEYS).map(|_| ApiCounts::default()).collect(),
+            slow_requests: Counter::default(),
+            apis: (0..API_KEYS).map(|key| is_served(key).then(Box::default)).collect(),
             errors: Mutex::default(),
-            clients: Mutex::default(),
+            clients: Clients::default(),
             all_topics: TopicCounts::default(),
             topics: RwLock::default(),
         }
@@ -158,13 +163,27 @@ impl Metrics {
         }
     }
 
-    /// A request was answered. `took` runs from its last byte to its answer being ready, a long poll's wait
-    /// included.
-    pub(crate) fn answered(&self, api: ApiKey, took: Duration, request_bytes: u64, response_bytes: u64) {
+    /// A request was answered, after these stages.
+    pub(crate) fn answered(&self, api: ApiKey, stages: &Stages, request_bytes: u64, response_bytes: u64) {
         let Some(counts) = self.api(api) else { return };
-        counts.latency.record(took);
+        counts.latency.record(stages.total());
+        for (stage, took) in stages.passed() {
+            counts.stages[stage as usize].record(took);
+        }
         counts.request_bytes.add(request_bytes);
         counts.response_bytes.add(response_bytes);
+    }
+
+    /// The socket has taken the last byte of an answer, so long after it was ready.
+    pub(crate) fn sent(&self, api: ApiKey, took: Duration) {
+        if let Some(counts) = self.api(api) {
+            counts.stages[Stage::Send as usize].record(took);
+        }
+    }
+
+    /// A request took longer than `slow.request.ms`.
+    pub(crate) fn slow_request(&self) {
+        self.slow_requests.add(1);
     }
 
     /// An answer carried an error, at its top or for one of its items.
@@ -172,13 +191,14 @@ impl Metrics {
         *lock(&self.errors).entry((api, code)).or_default() += 1;
     }
 
-    /// A client told its software's name and version (ApiVersions 3 and later).
-    pub(crate) fn client_seen(&self, name: &str, version: &str) {
-        let mut clients = lock(&self.clients);
-        let key = (cut(name), cut(version));
-        let known = clients.len() < CLIENT_SOFTWARE_MAX || clients.contains_key(&key);
-        let key = if known { key } else { ("other".to_owned(), "other".to_owned()) };
-        *clients.entry(key).or_default() += 1;
+    /// A connection told its client's software (ApiVersions 3 and later), for the first time.
+    pub(crate) fn client_seen(&self, name: &str, version: &str) -> Arc<Software> {
+        self.clients.seen(name, version)
+    }
+
+    /// A connection that told its client's software is closed.
+    pub(crate) fn client_gone(&self, software: &Software) {
+        self.clients.gone(software);
     }
 
     /// A batch of `records` records in `bytes` bytes was taken for a partition of `topic`.
@@ -210,7 +230,7 @@ impl Metrics {
     }
 
     fn api(&self, api: ApiKey) -> Option<&ApiCounts> {
-        usize::try_from(api as i16).ok().and_then(|key| self.apis.get(key))
+        usize::try_from(api as i16).ok().and_then(|key| self.apis.get(key)?.as_deref())
     }
 
     fn for_topic(&self, topic: &str, count: impl Fn(&TopicCounts)) {
@@ -245,7 +265,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The first bytes of a text from a client, never cut inside a character.
-fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(CLIENT_TEXT_BYTES_MAX)].to_owned()
+fn is_served(key: usize) -> bool {
+    SERVED.iter().any(|api| usize::try_from(api.key as i16) == Ok(key))
 }

@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::directories::{self, DirectoriesError, Directory};
-use crate::kafka::{self, Budget, FetchSessions, ProducerIds};
+use crate::kafka::{self, Budget, Connections, FetchSessions, ProducerIds, SlowRequests};
 use crate::metrics::Metrics;
 use crate::partitions::PartitionMap;
 use crate::reconciler::Reconciler;
 use crate::settings::server_defaults;
-use crate::shared::Shared;
+use crate::shared::{SameMoment, Shared};
 use crate::{Config, Env, ListenerConfig, http};
 
 /// Why a node could not start or stop.
@@ -118,6 +118,7 @@ impl Node {
             directories: directories.iter().map(|directory| directory.id).collect(),
             topic_defaults: server_defaults(&config),
             config: config.clone(),
+            clocks: SameMoment::now(env.clock.as_ref()),
             clock: env.clock.clone(),
             rng: env.rng.clone(),
             controller,
@@ -125,6 +126,8 @@ impl Node {
             partitions,
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
+            connections: Connections::default(),
+            slow_requests: SlowRequests::new(config.slow_request_ms),
             metrics: Arc::new(Metrics::new()),
             stopping: stop.clone(),
         });

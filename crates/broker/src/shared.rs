@@ -2,13 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use forebay_base::{BrokerEpoch, Clock, DirectoryId, NodeId, PartitionId, Rng, TopicId};
+use forebay_base::{BrokerEpoch, Clock, DirectoryId, Instant, NodeId, PartitionId, Rng, TopicId};
 use forebay_controller::Controller;
 use forebay_meta::{Assignment, Image, Topic};
 use tokio::sync::watch;
 
 use crate::Config;
-use crate::kafka::{Budget, FetchSessions, ProducerIds};
+use crate::kafka::{Budget, Connections, FetchSessions, ProducerIds, SlowRequests};
 use crate::metrics::Metrics;
 use crate::partitions::{Hosted, PartitionMap};
 
@@ -19,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clocks: SameMoment,
     pub(crate) rng: Arc<dyn Rng>,
     /// This node's data directories.
     pub(crate) directories: BTreeSet<DirectoryId>,
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) connections: Connections,
+    pub(crate) slow_requests: SlowRequests,
     pub(crate) metrics: Arc<Metrics>,
     /// True once the node is stopping: nobody waits for news any more.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -38,6 +41,26 @@ pub(crate) struct Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// One moment on both monotonic clocks, so that times of one can be told in the other: the reactor's, by which
+/// connections live, and the node's, which its writers read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SameMoment {
+    pub(crate) reactor: tokio::time::Instant,
+    pub(crate) node: Instant,
+}
+
+impl SameMoment {
+    /// Now.
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self { reactor: tokio::time::Instant::now(), node: clock.now() }
+    }
+
+    /// A time of the reactor, from this moment on, on the node's clock.
+    pub(crate) fn on_node(&self, at: tokio::time::Instant) -> Instant {
+        self.node + at.saturating_duration_since(self.reactor)
     }
 }
 

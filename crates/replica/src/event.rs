@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{LeaderEpoch, Offset, WallTime};
+use forebay_base::{Instant, LeaderEpoch, Offset, WallTime};
 use forebay_records::{BatchHeader, TimestampType};
 
 use crate::Refused;
@@ -38,6 +38,19 @@ pub struct Appended {
     pub log_append_time: Option<i64>,
     /// The partition's log start at the time of the answer.
     pub log_start: Offset,
+    /// How it came there.
+    pub passage: Passage,
+}
+
+/// When an append got how far, by its writer's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passage {
+    /// Its writer took it up.
+    pub taken: Instant,
+    /// Its batch was in the file; of a duplicate, the original's was.
+    pub written: Instant,
+    /// It was committed; `None` if it was answered without waiting for that.
+    pub committed: Option<Instant>,
 }
 
 /// What can happen to a replica.

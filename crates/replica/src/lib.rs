@@ -35,7 +35,7 @@ mod volume;
 mod waiter;
 mod writer;
 
-pub use event::{Acks, Appended, Effect, Event, Flush, Ticket};
+pub use event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 pub use forebay_records::TimestampType;
 pub use intake::{Batch, IntakeRules};
 pub use partition::{OpenError, Partition, PartitionConfig};

@@ -6,7 +6,7 @@ use forebay_base::{Instant, LeaderEpoch, Offset, WallTime};
 use forebay_records::{BatchHeader, TimestampType};
 
 use crate::Refused;
-use crate::event::{Acks, Appended, Effect, Event, Flush, Ticket};
+use crate::event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 use crate::producers::{Producers, Verdict};
 
 mod positions;
@@ -40,6 +40,7 @@ struct Sent {
     acks: Acks,
     append_time: Option<i64>,
     at: WallTime,
+    now: Instant,
 }
 
 /// An append that is stored, or about to be, and not answered.
@@ -51,6 +52,7 @@ struct Waiter {
     /// The offset after its last record.
     next: Offset,
     append_time: Option<i64>,
+    passage: Passage,
 }
 
 /// What a log was found to hold when it was opened.
@@ -168,16 +170,16 @@ impl Replica {
                     TimestampType::CreateTime => None,
                     TimestampType::LogAppendTime => Some(at.0),
                 };
-                self.append(Sent { ticket, header, acks, append_time, at }, effects);
+                self.append(Sent { ticket, header, acks, append_time, at, now }, effects);
             }
             Event::Written { bytes, watched } => {
-                self.written(bytes, effects);
+                self.written(now, bytes, effects);
                 self.sync(now, watched, effects);
             }
             Event::WriteFailed { reason } => self.write_failed(&reason, effects),
             Event::Synced { upto, watched } => {
                 self.syncing = false;
-                self.durable(upto, effects);
+                self.durable(now, upto, effects);
                 self.sync(now, watched, effects);
             }
             Event::Watched => self.sync(now, true, effects),
@@ -185,7 +187,7 @@ impl Replica {
                 self.syncing = false;
                 self.fail(&reason, effects);
             }
-            Event::RolledDurable { upto } => self.durable(upto, effects),
+            Event::RolledDurable { upto } => self.durable(now, upto, effects),
             Event::DeleteRecords { ticket, to } => self.delete_records(ticket, to, effects),
             Event::StartMoved { to } => self.start_moved(to, effects),
             Event::StartStuck { reason } => self.start_stuck(&reason, effects),
@@ -233,7 +235,8 @@ impl Replica {
     }
 
     fn append(&mut self, sent: Sent, effects: &mut Vec<Effect>) {
-        let Sent { ticket, header, acks, append_time, at } = sent;
+        let Sent { ticket, header, acks, append_time, at, now } = sent;
+        let passage = Passage { taken: now, written: now, committed: None };
         if let Some(refused) = self.refusal() {
             effects.push(Effect::Answer { ticket, result: Err(refused) });
             return;
@@ -244,7 +247,7 @@ impl Replica {
             Verdict::Duplicate(original) => {
                 let (base, next) = (original.base_offset, original.last_offset.plus(1));
                 let append_time = append_time.map(|_| original.max_timestamp);
-                self.wait(Waiter { ticket, acks, base, next, append_time }, effects);
+                self.wait(Waiter { ticket, acks, base, next, append_time, passage }, effects);
             }
             Verdict::Fresh => {
                 let (base, epoch) = (self.tentative_end, self.epoch);
@@ -255,7 +258,8 @@ impl Replica {
                     self.producers.note(&stamped, at);
                 }
                 effects.push(Effect::Write { ticket, base, epoch, append_time });
-                self.wait(Waiter { ticket, acks, base, next: self.tentative_end, append_time }, effects);
+                let next = self.tentative_end;
+                self.wait(Waiter { ticket, acks, base, next, append_time, passage }, effects);
             }
         }
     }
@@ -275,19 +279,20 @@ impl Replica {
     }
 
     fn answer(&self, waiter: &Waiter) -> Effect {
-        let Waiter { ticket, base: base_offset, append_time: log_append_time, .. } = *waiter;
+        let Waiter { ticket, base: base_offset, append_time: log_append_time, passage, .. } = *waiter;
         let log_start = self.positions.start;
-        Effect::Answer { ticket, result: Ok(Appended { base_offset, log_append_time, log_start }) }
+        Effect::Answer { ticket, result: Ok(Appended { base_offset, log_append_time, log_start, passage }) }
     }
 
-    fn written(&mut self, bytes: u64, effects: &mut Vec<Effect>) {
+    fn written(&mut self, now: Instant, bytes: u64, effects: &mut Vec<Effect>) {
         self.positions.end = self.tentative_end;
         self.unsynced_bytes += bytes;
         self.producers.settle();
         if self.flush == Flush::Async {
-            self.commit(effects);
+            self.commit(now, effects);
         }
-        for waiter in std::mem::take(&mut self.writing) {
+        for mut waiter in std::mem::take(&mut self.writing) {
+            waiter.passage.written = now;
             self.wait(waiter, effects);
         }
     }
@@ -320,12 +325,12 @@ impl Replica {
         }
     }
 
-    fn durable(&mut self, upto: Offset, effects: &mut Vec<Effect>) {
+    fn durable(&mut self, now: Instant, upto: Offset, effects: &mut Vec<Effect>) {
         if self.role != Role::Leading {
             return;
         }
         self.positions.durable = self.positions.durable.max(upto.min(self.positions.end));
-        self.commit(effects);
+        self.commit(now, effects);
         if self.positions.durable == self.positions.end {
             self.sync_due = None;
         }
@@ -338,7 +343,7 @@ impl Replica {
 
     /// The high watermark is the least durable end of the in-sync replicas (rule R18), or, with `flush.mode=async`, the
     /// end of the log; it never moves back.
-    fn commit(&mut self, effects: &mut Vec<Effect>) {
+    fn commit(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let committed = match self.flush {
             Flush::Sync => self.in_sync_durable().min().unwrap_or(self.positions.high_watermark),
             Flush::Async => self.positions.end,
@@ -348,7 +353,8 @@ impl Replica {
         while let Some(first) = self.committing.first_entry()
             && first.key().0 <= self.positions.high_watermark
         {
-            let waiter = first.remove();
+            let mut waiter = first.remove();
+            waiter.passage.committed = Some(now);
             effects.push(self.answer(&waiter));
         }
     }

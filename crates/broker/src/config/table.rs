@@ -200,6 +200,10 @@ settings! {
     /// Threads that wait for stable storage, for each data directory.
     sync_threads: usize = 4, "sync.threads", integer(1, 64);
 
+    /// A request that took this long is written to the log, with where its time went; at most a few a second. The
+    /// long poll of a fetch does not count. 0 for none.
+    slow_request_ms: u64 = 1_000, "slow.request.ms", integer(0, LONG);
+
     /// How long a stop may take to answer what was begun; after it the process ends, and the next start
     /// recovers as after a crash.
     shutdown_deadline_ms: u64 = 30_000, "shutdown.deadline.ms", integer(0, INT);

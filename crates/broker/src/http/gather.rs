@@ -74,6 +74,7 @@ pub(super) async fn facts(shared: Arc<Shared>, probes: Arc<[Probe]>) -> Facts {
         fetch_sessions: shared.fetch_sessions.counts(),
         min_insync_replicas: usize::try_from(shared.config.min_insync_replicas).unwrap_or(1),
         hosted: Box::new(move |id: PartitionId| partitions.get(id).map(partition)),
+        connections: Box::new(move |after| shared.connections.page(after.id, after.limit)),
     }
 }
 

@@ -7,11 +7,13 @@
 //! A handler is a function of the [`Facts`] of the moment; errors are `{"error": "a sentence"}`.
 
 mod cluster;
+mod connections;
 mod door;
 mod error;
 mod gather;
 mod health;
 mod openapi;
+mod part;
 mod routes;
 mod topics;
 mod views;

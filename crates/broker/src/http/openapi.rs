@@ -3,8 +3,8 @@
 use axum::Json;
 use serde_json::{Map, Value, json};
 
-use super::routes::{Answer, ROUTES, Route};
-use super::topics::{LIMIT, LIMIT_MAX};
+use super::part::{LIMIT, LIMIT_MAX};
+use super::routes::{Answer, Key, ROUTES, Route};
 use crate::facts::VERSION;
 
 pub(super) async fn document() -> Json<Value> {
@@ -44,14 +44,13 @@ fn path(route: &Route) -> Value {
             responses.insert("503".to_owned(), json_of(schema, "Not ready; the reason is in it."));
             json_of(schema, route.summary)
         }
-        Answer::Part(schema) => {
+        Answer::Part(schema, key) => {
             let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT });
-            parameters.push(parameter(
-                "after",
-                "query",
-                "Start behind this name.",
-                json!({ "type": "string" }),
-            ));
+            let (behind, kind) = match key {
+                Key::Name => ("Start behind this name.", "string"),
+                Key::Id => ("Start behind this id.", "integer"),
+            };
+            parameters.push(parameter("after", "query", behind, json!({ "type": kind })));
             parameters.push(parameter("limit", "query", "At most so many.", limit));
             responses.insert("400".to_owned(), json_of("Error", "A parameter is not valid."));
             json_of(schema, route.summary)
@@ -126,6 +125,13 @@ fn schemas() -> Value {
         "Log": object(json!({
             "start_offset": number, "end_offset": number, "high_watermark": number,
             "last_stable_offset": number, "size_bytes": number,
+        })),
+        "ConnectionList": object(json!({ "connections": list_of("Connection"), "next": maybe_number })),
+        "Connection": object(json!({
+            "id": number, "peer": text, "listener": text, "principal": text, "client_id": maybe_text,
+            "software_name": maybe_text, "software_version": maybe_text, "opened_ms": number,
+            "idle_ms": number, "requests_in_work": number, "requests": number, "received_bytes": number,
+            "sent_bytes": number,
         })),
         "VolumeList": object(json!({ "volumes": list_of("Volume") })),
         "Volume": object(json!({

@@ -2,7 +2,7 @@
 
 use axum::routing::{MethodRouter, get};
 
-use super::{HttpState, cluster, health, openapi, topics, volumes};
+use super::{HttpState, cluster, connections, health, openapi, topics, volumes};
 
 /// One route.
 pub(super) struct Route {
@@ -23,12 +23,19 @@ pub(super) enum Answer {
     Json(&'static str),
     /// JSON of the named schema, with 200 or with 503.
     JsonOrUnavailable(&'static str),
-    /// JSON of the named schema, a part of a list at a time.
-    Part(&'static str),
+    /// JSON of the named schema, a part of a list at a time; the list is in the order of these.
+    Part(&'static str, Key),
     /// The OpenAPI document.
     Document,
     /// Text for Prometheus.
     Text,
+}
+
+/// What tells the items of a list apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Name,
+    Id,
 }
 
 pub(super) const ROUTES: &[Route] = &[
@@ -60,7 +67,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/v1/topics",
         summary: "All topics, by name.",
         handler: || get(topics::list),
-        answer: Answer::Part("TopicList"),
+        answer: Answer::Part("TopicList", Key::Name),
     },
     Route {
         path: "/v1/topics/{name}",
@@ -73,6 +80,12 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "The partitions of a topic, with their derived status.",
         handler: || get(topics::partitions),
         answer: Answer::Json("PartitionList"),
+    },
+    Route {
+        path: "/v1/connections",
+        summary: "The open Kafka connections of this node, the oldest first.",
+        handler: || get(connections::list),
+        answer: Answer::Part("ConnectionList", Key::Id),
     },
     Route {
         path: "/v1/volumes",

@@ -142,6 +142,20 @@ async fn topics_and_partitions_are_shown_with_their_status() {
 }
 
 #[tokio::test]
+async fn connections_come_in_parts_too() {
+    let served = Served::start();
+    let list = served.json("/v1/connections?limit=2").await.1;
+    let first = &list["connections"][0];
+    assert_eq!((&first["id"], &first["peer"]), (&1.into(), &"10.0.0.7:40000".into()));
+    assert_eq!((&first["client_id"], &first["software_name"]), (&"billing".into(), &Value::Null));
+    assert_eq!(list["next"], 2);
+    let list = served.json("/v1/connections?after=2").await.1;
+    assert_eq!((list["connections"].as_array().unwrap().len(), &list["next"]), (1, &Value::Null));
+    assert_eq!(served.json("/v1/connections?limit=0").await.0, 400);
+    assert_eq!(served.json("/v1/connections?after=x").await.0, 400);
+}
+
+#[tokio::test]
 async fn long_lists_come_in_parts() {
     let served = Served::start();
     served.set(|facts| {

@@ -5,36 +5,17 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use forebay_meta::Topic;
-use serde::Deserialize;
 
+use super::part::{self, Part};
 use super::views::{PartitionListView, PartitionView, TopicListView, TopicView};
 use super::{HttpError, HttpState};
 use crate::facts::Facts;
 
-/// Topics in one answer if none are asked for.
-pub(super) const LIMIT: usize = 1_000;
-
-/// Most topics in one answer.
-pub(super) const LIMIT_MAX: usize = 10_000;
-
-/// Which part of a list is wanted.
-#[derive(Debug, Deserialize)]
-pub(super) struct Part {
-    /// Start behind this name.
-    after: Option<String>,
-    /// At most so many.
-    limit: Option<usize>,
-}
-
 pub(super) async fn list(
     State(state): State<HttpState>,
-    part: Result<Query<Part>, QueryRejection>,
+    part: Result<Query<Part<String>>, QueryRejection>,
 ) -> Result<Json<TopicListView>, HttpError> {
-    let Query(Part { after, limit }) = part?;
-    let limit = limit.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(HttpError::malformed(format!("limit={limit} must be from 1 to {LIMIT_MAX}")));
-    }
+    let (after, limit) = part::asked(part)?;
     state.answer(move |facts, _| page(facts, after.as_deref(), limit)).await.map(Json)
 }
 

@@ -8,7 +8,7 @@ use forebay_meta::Topic;
 use forebay_meta::status::{Status, VolumeState};
 use serde::Serialize;
 
-use crate::facts::{Facts, PartitionFacts, PartitionRow, Quorum, VERSION, VolumeFacts};
+use crate::facts::{ConnectionFacts, Facts, PartitionFacts, PartitionRow, Quorum, VERSION, VolumeFacts};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ErrorView {
@@ -240,6 +240,61 @@ impl LogView {
             high_watermark: facts.high_watermark.0,
             last_stable_offset: facts.stable.0,
             size_bytes: facts.size_bytes,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ConnectionListView {
+    connections: Vec<ConnectionView>,
+    /// Asked for with `after` to go on; `None` at the end.
+    next: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConnectionView {
+    id: u64,
+    peer: String,
+    listener: String,
+    principal: String,
+    /// The first that it named.
+    client_id: Option<String>,
+    software_name: Option<String>,
+    software_version: Option<String>,
+    /// Wall time of its opening.
+    opened_ms: i64,
+    /// Since its last request came or answer went.
+    idle_ms: u64,
+    requests_in_work: u32,
+    requests: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl ConnectionListView {
+    pub(super) fn of((connections, more): (Vec<ConnectionFacts>, bool)) -> Self {
+        let next = connections.last().map(|last| last.id).filter(|_| more);
+        Self { connections: connections.into_iter().map(ConnectionView::of).collect(), next }
+    }
+}
+
+impl ConnectionView {
+    fn of(facts: ConnectionFacts) -> Self {
+        let software = facts.software.as_deref();
+        Self {
+            id: facts.id,
+            peer: facts.peer.to_string(),
+            listener: facts.listener.to_string(),
+            principal: facts.principal,
+            client_id: facts.client_id,
+            software_name: software.map(|software| software.name.to_string()),
+            software_version: software.map(|software| software.version.to_string()),
+            opened_ms: facts.opened_at.0,
+            idle_ms: facts.idle_ms,
+            requests_in_work: facts.requests_in_work,
+            requests: facts.requests,
+            received_bytes: facts.received_bytes,
+            sent_bytes: facts.sent_bytes,
         }
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn answer(call: &Call, request: &ApiVersionsRequest) -> ApiVersionsRe
                 ..Default::default()
             };
         }
-        call.node.metrics.client_seen(&request.client_software_name, &request.client_software_version);
+        let (name, version) = (&request.client_software_name, &request.client_software_version);
+        call.session.name_software(&call.node.metrics, name, version);
     }
     ApiVersionsResponse { api_keys: SERVED.iter().map(range).collect(), ..Default::default() }
 }

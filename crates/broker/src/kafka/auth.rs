@@ -1,3 +1,5 @@
+use std::fmt;
+
 use forebay_wire::kafka::ApiKey;
 
 /// Who a connection speaks for. TLS and SASL will name others; without them everybody is anonymous.
@@ -5,6 +7,14 @@ use forebay_wire::kafka::ApiKey;
 pub(crate) enum Principal {
     /// `User:ANONYMOUS`
     Anonymous,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("User:ANONYMOUS"),
+        }
+    }
 }
 
 /// The name of the cluster as a resource, as in Kafka's ACLs.

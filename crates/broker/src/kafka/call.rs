@@ -4,19 +4,11 @@ use std::time::Duration;
 use forebay_meta::Topic;
 use forebay_wire::kafka::{ApiKey, ErrorCode};
 
-use super::auth::{self, Principal, Right};
+use super::auth::{self, Right};
 use super::codes::Failure;
+use super::session::Session;
 use crate::partitions::Hosted;
 use crate::shared::{Shared, Unavailable};
-
-/// What is known of a connection.
-#[derive(Debug)]
-pub(crate) struct Session {
-    /// Name of the listener it came in by.
-    pub(crate) listener: Arc<str>,
-    /// Who it speaks for.
-    pub(crate) principal: Principal,
-}
 
 /// One request, as far as every handler needs it.
 #[derive(Debug, Clone)]

@@ -14,8 +14,10 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep};
 
 use super::budget::{SMALL_BYTES, Share, charged};
-use super::call::Session;
-use super::dispatch::{self, Reply, Started, Work};
+use super::course::Course;
+use super::dispatch::{self, Done, Reply, Started, Work};
+use super::sending::Sending;
+use super::session::Session;
 use crate::shared::Shared;
 
 /// A frame must be whole this long after its length came, plus a second per MiB.
@@ -68,7 +70,7 @@ enum Event {
     Frame(Bytes),
     Closed,
     Broken(FrameError),
-    Replied(Reply),
+    Replied(Done),
     Sent(usize),
     SendFailed,
     Timeout,
@@ -89,7 +91,8 @@ pub(super) struct Connection {
     /// A request that nothing may overtake is in work (every request but Produce is one).
     exclusive: bool,
     out: VecDeque<Piece>,
-    out_bytes: u64,
+    /// Whose bytes are in `out`.
+    sending: Sending,
     draining: Option<BoxFuture<'static, ()>>,
     /// The memory that reading ahead takes; without it, little is read at once.
     ahead: Option<Share>,
@@ -105,7 +108,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         node: Arc<Shared>,
-        session: Session,
+        session: Arc<Session>,
         conn: Box<dyn Conn>,
         draining: BoxFuture<'static, ()>,
     ) -> Self {
@@ -114,14 +117,14 @@ impl Connection {
         Self {
             frames: FrameReader::new(node.config.socket_request_max_bytes.min(limits::REQUEST_BYTES_MAX)),
             node,
-            session: Arc::new(session),
+            session,
             conn,
             reading: Reading::Length,
             untold: false,
             work: VecDeque::new(),
             exclusive: false,
             out: VecDeque::new(),
-            out_bytes: 0,
+            sending: Sending::default(),
             draining: Some(draining),
             ahead: None,
             deadline,
@@ -177,14 +180,16 @@ impl Connection {
 
     /// Answers are gathered first, so that those that are ready together leave together.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if self.out_bytes < limits::CONNECTION_OUT_BYTES_MAX
+        if self.sending.unsent_bytes() < limits::CONNECTION_OUT_BYTES_MAX
             && let Some(first) = self.work.front_mut()
-            && let Poll::Ready(reply) = first.poll(cx)
+            && let Poll::Ready(done) = first.poll(cx, self.now)
         {
-            return Poll::Ready(Event::Replied(reply));
+            return Poll::Ready(Event::Replied(done));
         }
         if !self.out.is_empty() {
             if let Poll::Ready(sent) = self.conn.poll_send(cx, &mut self.out) {
+                // Sending takes time that counts, and the clock is cheap beside it.
+                self.now = Instant::now();
                 return Poll::Ready(sent.map_or(Event::SendFailed, Event::Sent));
             }
             self.arm(self.deadline);
@@ -217,7 +222,7 @@ impl Connection {
     fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let busy = self.exclusive
             || self.work.len() >= limits::CONNECTION_REQUESTS_MAX
-            || self.out_bytes >= limits::CONNECTION_OUT_BYTES_MAX;
+            || self.sending.unsent_bytes() >= limits::CONNECTION_OUT_BYTES_MAX;
         if matches!(self.reading, Reading::Length) && busy {
             return Poll::Pending;
         }
@@ -305,6 +310,7 @@ impl Connection {
         match event {
             Event::Frame(frame) => {
                 self.moved_bytes += frame.len();
+                self.session.received(self.now, frame.len());
                 self.deadline = self.now + idle_max(&self.node);
                 let Reading::Body(share) = std::mem::replace(&mut self.reading, Reading::Length) else {
                     return None;
@@ -321,10 +327,10 @@ impl Connection {
                     FrameError::Negative(_) | FrameError::TooLong { .. } => End::Refused(error.to_string()),
                 });
             }
-            Event::Replied(reply) => return self.answer(reply),
+            Event::Replied(done) => return self.answer(done),
             Event::Sent(bytes) => {
                 self.moved_bytes += bytes;
-                self.out_bytes = self.out_bytes.saturating_sub(bytes as u64);
+                self.sent(bytes);
                 self.deadline =
                     self.now + if self.out.is_empty() { idle_max(&self.node) } else { SEND_PATIENCE };
             }
@@ -356,20 +362,22 @@ impl Connection {
             }
             Started::Refused(sentence) => return Some(End::Refused(sentence)),
         }
+        self.session.working_on(self.work.len());
         None
     }
 
-    fn answer(&mut self, reply: Reply) -> Option<End> {
+    fn answer(&mut self, done: Done) -> Option<End> {
+        let Done { reply, course } = done;
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
-            work.count(&self.node, self.now, response_bytes);
+            self.count(&work, course, response_bytes);
         }
+        self.session.working_on(self.work.len());
         // Nothing starts behind an exclusive request, so it is always the last one in work.
         self.exclusive = self.exclusive && !self.work.is_empty();
         self.deadline = self.now + idle_max(&self.node);
         match reply {
             Reply::Answer(pieces) => {
-                self.out_bytes += response_bytes;
                 self.out.extend(pieces);
                 self.deadline = self.now + SEND_PATIENCE;
             }
@@ -377,6 +385,28 @@ impl Connection {
             Reply::Refused(sentence) => return Some(End::Refused(sentence)),
         }
         self.drained()
+    }
+
+    /// Counts a request as answered.
+    fn count(&mut self, work: &Work, course: Course, response_bytes: u64) {
+        let ready = work.ready(&self.node.clocks, self.now, course);
+        self.node.metrics.answered(ready.api, &ready.stages, work.request_bytes(), response_bytes);
+        if response_bytes > 0 {
+            self.sending.push(ready, response_bytes);
+        } else {
+            self.node.slow_requests.consider(&self.node.metrics, &self.session, &ready, Duration::ZERO);
+        }
+    }
+
+    /// The socket has taken `bytes` more of the answers.
+    fn sent(&mut self, bytes: usize) {
+        self.session.sent(self.now, bytes);
+        self.sending.sent(bytes);
+        while let Some(ready) = self.sending.pop_sent() {
+            let send = self.now.saturating_duration_since(ready.at);
+            self.node.metrics.sent(ready.api, send);
+            self.node.slow_requests.consider(&self.node.metrics, &self.session, &ready, send);
+        }
     }
 
     /// The timer is set to the earliest deadline there was; a later one only sets it anew.

@@ -12,13 +12,16 @@ use forebay_wire::{Decoder, Message, frame};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::call::{Call, Session};
+use super::call::Call;
+use super::course::Course;
+use super::sending::Ready;
+use super::session::Session;
 use super::{
     api_versions, auth, create_partitions, create_topics, delete_records, delete_topics, describe_cluster,
     describe_configs, fetch, incremental_alter_configs, init_producer_id, list_offsets, metadata,
     offset_for_leader_epoch, produce,
 };
-use crate::shared::Shared;
+use crate::shared::{SameMoment, Shared};
 
 /// What a request comes to.
 pub(super) enum Reply {
@@ -28,6 +31,18 @@ pub(super) enum Reply {
     Silence,
     /// There is no way to answer: the connection must be closed. The sentence says why.
     Refused(String),
+}
+
+/// A request that is done: what it comes to, and how it went.
+pub(super) struct Done {
+    pub(super) reply: Reply,
+    pub(super) course: Course,
+}
+
+impl Done {
+    fn plain(reply: Reply) -> Self {
+        Self { reply, course: Course::Plain }
+    }
 }
 
 /// A request begun.
@@ -44,6 +59,8 @@ pub(super) enum Started {
 pub(super) struct Work {
     api: ApiKey,
     began: Instant,
+    /// When its handler was first called, for a handler that has not begun at once.
+    started: Option<Instant>,
     request_bytes: u64,
     task: Task,
 }
@@ -52,7 +69,7 @@ enum Task {
     /// Batches are queued to their writers.
     Append(Box<Appending>),
     /// Anything else.
-    Other(BoxFuture<'static, Reply>),
+    Other(BoxFuture<'static, Done>),
 }
 
 /// A produce request that waits for its writers.
@@ -62,7 +79,8 @@ struct Appending {
 }
 
 impl Work {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Done> {
+        self.started.get_or_insert(now);
         match &mut self.task {
             Task::Append(appending) => appending.poll(cx),
             Task::Other(task) => task.as_mut().poll(cx),
@@ -84,27 +102,34 @@ impl Work {
         }
     }
 
-    /// Counts it as answered `now`.
-    pub(super) fn count(&self, node: &Shared, now: Instant, response_bytes: u64) {
-        node.metrics.answered(self.api, now - self.began, self.request_bytes, response_bytes);
+    /// Bytes of its frame.
+    pub(super) fn request_bytes(&self) -> u64 {
+        self.request_bytes
+    }
+
+    /// What there is to count of it now that its answer is ready.
+    pub(super) fn ready(&self, clocks: &SameMoment, now: Instant, course: Course) -> Ready {
+        let stages = course.stages(self.began, self.started.unwrap_or(now), now, clocks);
+        Ready { api: self.api, stages, at: now }
     }
 }
 
 impl Appending {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
-        let outcome = ready!(self.submitted.poll_answer(cx));
-        Poll::Ready(match outcome {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        let (outcome, course) = ready!(self.submitted.poll_answer(cx));
+        let reply = match outcome {
             None => Reply::Silence,
             Some(Ok(response)) => encode(&self.header, self.header.request_api_version, &response),
             Some(Err(error)) => Reply::Refused(format!("an acks=0 append was refused: {error}")),
-        })
+        };
+        Poll::Ready(Done { reply, course })
     }
 }
 
 /// A request that is begun, before it is counted.
 enum Begun {
     Overlapping(Task),
-    Exclusive(BoxFuture<'static, Reply>),
+    Exclusive(BoxFuture<'static, Done>),
     Refused(String),
 }
 
@@ -114,6 +139,9 @@ pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes, be
         Ok(header) => header,
         Err(error) => return Started::Refused(format!("unreadable request header: {error}")),
     };
+    if let Some(client_id) = &header.client_id {
+        session.name_client(client_id);
+    }
     let version = header.request_api_version;
     let Some((api, right)) = header.api().and_then(|api| Some((api, auth::right_of(api)?))) else {
         return Started::Refused(format!("unknown or unsupported api key {}", header.request_api_key));
@@ -122,13 +150,13 @@ pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes, be
     if !api.served().contains(&version) {
         if api == ApiKey::ApiVersions {
             let reply = encode(&header, 0, &api_versions::unsupported());
-            let task = Task::Other(Box::pin(async { reply }));
-            return Started::Exclusive(Work { api, began, request_bytes: 0, task });
+            let task = Task::Other(Box::pin(async { Done::plain(reply) }));
+            return Started::Exclusive(Work { api, began, started: None, request_bytes: 0, task });
         }
         return Started::Refused(format!("{api} version {version} is not supported"));
     }
     let request_bytes = frame.len() as u64;
-    let work = |task| Work { api, began, request_bytes, task };
+    let work = |task| Work { api, began, started: None, request_bytes, task };
     match route(call, header, frame) {
         Begun::Overlapping(task) => Started::Overlapping(work(task)),
         Begun::Exclusive(reply) => Started::Exclusive(work(Task::Other(reply))),
@@ -143,7 +171,7 @@ macro_rules! exclusive {
                 // The request owns what it needs of the frame.
                 drop($frame);
                 let response = $handler::answer(&$call, request).await;
-                encode(&$header, $call.version, &response)
+                Done::plain(encode(&$header, $call.version, &response))
             })),
             Err(sentence) => Begun::Refused(sentence),
         }
@@ -158,7 +186,7 @@ fn route(call: Call, header: RequestHeader, frame: Bytes) -> Begun {
     match call.api {
         ApiKey::Produce => start_produce(call, header, &frame),
         ApiKey::ApiVersions => start_api_versions(&call, &header, &frame),
-        ApiKey::Fetch => exclusive!(call, header, frame, fetch),
+        ApiKey::Fetch => start_fetch(call, header, frame),
         ApiKey::ListOffsets => exclusive!(call, header, frame, list_offsets),
         ApiKey::Metadata => exclusive!(call, header, frame, metadata),
         ApiKey::CreateTopics => exclusive!(call, header, frame, create_topics),
@@ -192,7 +220,7 @@ fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Begun {
             match deadline {
                 // The last poll, after the deadline, answers in any case.
                 Some(deadline) => match tokio::time::timeout_at(deadline, answer).await {
-                    Ok(reply) => reply,
+                    Ok(done) => done,
                     Err(_) => poll_fn(|cx| appending.poll(cx)).await,
                 },
                 None => answer.await,
@@ -201,12 +229,24 @@ fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Begun {
     }
 }
 
+fn start_fetch(call: Call, header: RequestHeader, frame: Bytes) -> Begun {
+    match decode(&frame) {
+        Ok(request) => Begun::Exclusive(Box::pin(async move {
+            // The request owns what it needs of the frame.
+            drop(frame);
+            let (response, parked) = fetch::answer(&call, request).await;
+            Done { reply: encode(&header, call.version, &response), course: Course::Parked(parked) }
+        })),
+        Err(sentence) => Begun::Refused(sentence),
+    }
+}
+
 fn start_api_versions(call: &Call, header: &RequestHeader, frame: &Bytes) -> Begun {
     let reply = match decode::<ApiVersionsRequest>(frame) {
         Ok(request) => encode(header, call.version, &api_versions::answer(call, &request)),
         Err(sentence) => return Begun::Refused(sentence),
     };
-    Begun::Exclusive(Box::pin(async { reply }))
+    Begun::Exclusive(Box::pin(async { Done::plain(reply) }))
 }
 
 fn decode<M: Message>(frame: &Bytes) -> Result<M, String> {

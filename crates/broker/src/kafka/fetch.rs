@@ -30,12 +30,14 @@ pub(crate) use sessions::{FetchSessionCounts, FetchSessions};
 const TOPIC_IDS_FROM_VERSION: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 
-pub(super) async fn answer(call: &Call, request: FetchRequest) -> FetchResponse {
+/// The answer, and how long it waited for its client's `max_wait_ms` and `min_bytes`.
+pub(super) async fn answer(call: &Call, request: FetchRequest) -> (FetchResponse, Duration) {
     let turn = match Turn::begin(call, &request) {
         Ok(turn) => turn,
         Err(error) => {
             call.node.metrics.failed(call.api, error);
-            return FetchResponse { error_code: error.code(), ..Default::default() };
+            let refused = FetchResponse { error_code: error.code(), ..Default::default() };
+            return (refused, Duration::ZERO);
         }
     };
     // A client that waits longer than a connection may be idle could not be told from one that is gone.
@@ -47,8 +49,8 @@ pub(super) async fn answer(call: &Call, request: FetchRequest) -> FetchResponse 
         deadline: tokio::time::Instant::now() + Duration::from_millis(wait_ms),
     };
     let targets = look::resolve(call, turn.session.partitions()).await;
-    let found = look::wait_for(call, turn.session.partitions(), &targets, &wanted).await;
-    assemble::assemble(call, turn, &targets, found, wanted.committed).await
+    let (found, parked) = look::wait_for(call, turn.session.partitions(), &targets, &wanted).await;
+    (assemble::assemble(call, turn, &targets, found, wanted.committed).await, parked)
 }
 
 fn bound(number: i32) -> u64 {

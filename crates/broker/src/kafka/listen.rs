@@ -6,9 +6,8 @@ use forebay_link::{Conn, Listener, accept};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::auth::Principal;
-use super::call::Session;
 use super::conn::{Connection, End};
+use super::connections::Listed;
 use crate::shared::Shared;
 
 /// How long to wait after a failed accept (out of descriptors, say) before the next one.
@@ -33,8 +32,7 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((conn, peer)) if node.metrics.connections() < node.config.max_connections => {
-                let session = Session { listener: name.clone(), principal: Principal::Anonymous };
-                connections.spawn(connection(node.clone(), session, conn, peer, stopping.clone()));
+                connections.spawn(connection(node.clone(), name.clone(), conn, peer, stopping.clone()));
             }
             Ok(_) => node.metrics.connection_refused(),
             Err(error) => {
@@ -49,13 +47,15 @@ pub(crate) async fn serve(
 
 async fn connection(
     node: Arc<Shared>,
-    session: Session,
+    listener: Arc<str>,
     conn: Box<dyn Conn>,
     peer: SocketAddr,
     stopping: watch::Receiver<bool>,
 ) {
     let _open = node.metrics.connection_opened();
-    let end = Connection::new(node.clone(), session, conn, Box::pin(stopped(stopping))).run().await;
+    let listed = Listed::new(&node, listener, peer);
+    let end =
+        Connection::new(node.clone(), listed.session.clone(), conn, Box::pin(stopped(stopping))).run().await;
     match end {
         End::Gone | End::Idle | End::Drained => tracing::debug!(%peer, ?end, "connection closed"),
         End::Stalled => node.metrics.connection_stalled(),

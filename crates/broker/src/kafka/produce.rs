@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::call::Call;
 use super::codes::{Failure, of_refused, of_unavailable};
+use super::course::Course;
 use super::metadata::endpoint;
 use crate::partitions::Hosted;
 use crate::settings::intake_rules;
@@ -159,10 +160,11 @@ impl Submitted {
     pub(super) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<ProduceResponse, ErrorCode>>> {
+    ) -> Poll<(Option<Result<ProduceResponse, ErrorCode>>, Course)> {
         for (_, pending) in self.topics.iter_mut().flat_map(|(_, partitions)| partitions) {
             ready!(pending.poll_settle(cx, self.deadline));
         }
+        let course = self.course();
         let (mut response, mut first_error) = (ProduceResponse::default(), None);
         for (name, partitions) in std::mem::take(&mut self.topics) {
             let mut answered = Vec::with_capacity(partitions.len());
@@ -185,11 +187,23 @@ impl Submitted {
             }
             response.responses.push(TopicProduceResponse { name, partition_responses: answered });
         }
-        Poll::Ready(match (self.acks, first_error) {
+        let outcome = match (self.acks, first_error) {
             (0, None) => None,
             (0, Some(error)) => Some(Err(error)),
             _ => Some(Ok(response)),
-        })
+        };
+        Poll::Ready((outcome, course))
+    }
+
+    /// The way of the batch that was stored last.
+    fn course(&self) -> Course {
+        let pending = self.topics.iter().flat_map(|(_, partitions)| partitions);
+        let stored = pending.filter_map(|(_, pending)| match pending {
+            Pending::Appended(appended) => Some(appended.passage),
+            Pending::Queued { .. } | Pending::Refused { .. } => None,
+        });
+        let last = stored.max_by_key(|passage| passage.committed.unwrap_or(passage.written));
+        last.map_or(Course::Plain, Course::Stored)
     }
 }
 

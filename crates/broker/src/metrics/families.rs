@@ -35,12 +35,20 @@ families! {
         "Connections the operating system could not give.";
     REQUEST_SECONDS = Histogram "forebay_request_duration_seconds" ["api"]
         "Time from a request's last byte to its answer being ready; a long poll's wait counts.";
+    STAGE_SECONDS = Histogram "forebay_request_stage_seconds" ["api" "stage"]
+        "Parts of a request's time: queue (until its writer, or else its handler, begins), write (until in the file), \
+         sync (until committed, acks=all only), wait (all else until its answer is ready; a long poll), send (until \
+         the socket has taken the answer).";
+    SLOW_REQUESTS = Counter "forebay_slow_requests_total" []
+        "Requests that took longer than slow.request.ms, long polls not counted; the log has some of them.";
     REQUEST_BYTES = Counter "forebay_request_bytes_total" ["api"] "Bytes of requests.";
     RESPONSE_BYTES = Counter "forebay_response_bytes_total" ["api"] "Bytes of answers.";
     ERRORS = Counter "forebay_errors_total" ["api" "error"]
         "Errors in answers, one for each item that carried one.";
     CLIENTS = Counter "forebay_clients_total" ["software" "version"]
         "Connections by the client software that named itself; from the 65th pair on counted as other.";
+    CLIENT_CONNECTIONS = Gauge "forebay_client_connections" ["software" "version"]
+        "Connections open now by the client software that named itself; bounded as forebay_clients_total.";
     REQUEST_MEMORY = Gauge "forebay_request_memory_bytes" []
         "Memory held by requests that are not answered yet.";
     REQUEST_MEMORY_LIMIT = Gauge "forebay_request_memory_limit_bytes" []

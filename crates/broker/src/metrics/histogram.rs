@@ -17,8 +17,7 @@ pub(super) struct Histogram {
 impl Histogram {
     pub(super) fn record(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = bounds_nanos().position(|bound| nanos <= bound).unwrap_or(BOUNDED);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.buckets[bucket_of(nanos)].fetch_add(1, Ordering::Relaxed);
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
@@ -41,6 +40,27 @@ impl Histogram {
     }
 }
 
+/// The first bucket whose bound is not below `nanos`: found by counting bits, since every request is recorded several
+/// times.
+fn bucket_of(nanos: u64) -> usize {
+    let firsts = nanos.saturating_sub(1) / FIRST_NANOS;
+    let doublings = u64::BITS - firsts.leading_zeros();
+    BOUNDED.min(doublings as usize)
+}
+
 fn bounds_nanos() -> impl Iterator<Item = u64> {
     (0..BOUNDED).map(|doublings| FIRST_NANOS << doublings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_counted_in_the_first_bucket_that_holds_it() {
+        assert_eq!((bucket_of(0), bucket_of(1), bucket_of(u64::MAX)), (0, 0, BOUNDED));
+        for (bucket, bound) in bounds_nanos().enumerate() {
+            assert_eq!((bucket_of(bound), bucket_of(bound + 1)), (bucket, bucket + 1), "{bound}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use forebay_wire::kafka::api;
 
 use super::families::*;
 use super::page::{Family, Page};
+use super::stage::Stage;
 use super::{Counter, Metrics, TopicCounts, lock};
 use crate::facts::{Facts, PartitionRow, VERSION};
 
@@ -48,10 +49,12 @@ fn connections(page: &mut Page, metrics: &Metrics) {
         samples.add(&["protocol"], metrics.connections_protocol.get());
     });
     page.single(&ACCEPT_FAILURES, metrics.accept_failures.get());
+    let clients = metrics.clients.counts();
     page.family(&CLIENTS, |samples| {
-        for ((software, version), count) in lock(&metrics.clients).iter() {
-            samples.add(&[software, version], count);
-        }
+        clients.iter().for_each(|(of, counts)| samples.add(&[&of.name, &of.version], counts.told));
+    });
+    page.family(&CLIENT_CONNECTIONS, |samples| {
+        clients.iter().for_each(|(of, counts)| samples.add(&[&of.name, &of.version], counts.open));
     });
 }
 
@@ -64,6 +67,13 @@ fn requests(page: &mut Page, metrics: &Metrics) {
     page.family(&REQUEST_SECONDS, |samples| {
         used.iter().for_each(|(api, counts)| samples.histogram(&[api], &counts.latency));
     });
+    page.family(&STAGE_SECONDS, |samples| {
+        for (api, counts) in &used {
+            let stages = Stage::ALL.iter().zip(&counts.stages).filter(|(_, taken)| taken.count() > 0);
+            stages.for_each(|(stage, taken)| samples.histogram(&[api, stage.name()], taken));
+        }
+    });
+    page.single(&SLOW_REQUESTS, metrics.slow_requests.get());
     page.family(&REQUEST_BYTES, |samples| {
         used.iter().for_each(|(api, counts)| samples.add(&[api], counts.request_bytes.get()));
     });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use forebay_wire::kafka::api::ApiKey;
 use forebay_wire::kafka::error_code::ErrorCode;
 
+use super::clients::CLIENT_SOFTWARE_MAX;
 use super::*;
 use crate::facts::testing::{facts, partition};
 
@@ -17,8 +18,12 @@ fn busy() -> Metrics {
     let metrics = Metrics::new();
     metrics.connection_refused();
     metrics.accept_failed(&io::Error::other("no descriptors"));
-    metrics.answered(ApiKey::Produce, Duration::from_millis(3), 100, 20);
-    metrics.answered(ApiKey::Produce, Duration::from_secs(3600), 100, 20);
+    let (queue, write) = (Duration::from_millis(1), Some(Duration::from_millis(2)));
+    metrics.answered(ApiKey::Produce, &Stages { queue, write, ..Stages::default() }, 100, 20);
+    let (sync, wait) = (Some(Duration::from_secs(3000)), Duration::from_secs(600));
+    metrics.answered(ApiKey::Produce, &Stages { sync, wait, ..Stages::default() }, 100, 20);
+    metrics.sent(ApiKey::Produce, Duration::from_secs(5));
+    metrics.slow_request();
     metrics.failed(ApiKey::Produce, ErrorCode::KafkaStorageError);
     metrics.client_seen("librdkafka", "2.15\"\n");
     metrics.produced("orders", 500, 7);
@@ -40,6 +45,14 @@ fn a_page_holds_what_was_counted() {
         ("forebay_request_duration_seconds_bucket{api=\"Produce\",le=\"+Inf\"}", "2"),
         ("forebay_request_duration_seconds_count{api=\"Produce\"}", "2"),
         ("forebay_request_duration_seconds_sum{api=\"Produce\"}", "3600.003"),
+        ("forebay_request_stage_seconds_count{api=\"Produce\",stage=\"queue\"}", "2"),
+        ("forebay_request_stage_seconds_sum{api=\"Produce\",stage=\"queue\"}", "0.001"),
+        ("forebay_request_stage_seconds_count{api=\"Produce\",stage=\"write\"}", "1"),
+        ("forebay_request_stage_seconds_sum{api=\"Produce\",stage=\"write\"}", "0.002"),
+        ("forebay_request_stage_seconds_sum{api=\"Produce\",stage=\"sync\"}", "3000"),
+        ("forebay_request_stage_seconds_sum{api=\"Produce\",stage=\"wait\"}", "600"),
+        ("forebay_request_stage_seconds_sum{api=\"Produce\",stage=\"send\"}", "5"),
+        ("forebay_slow_requests_total", "1"),
         ("forebay_request_bytes_total{api=\"Produce\"}", "200"),
         ("kafka_network_requestmetrics_totaltimems_sum{request=\"Produce\"}", "3600003"),
         ("forebay_errors_total{api=\"Produce\",error=\"KAFKA_STORAGE_ERROR\"}", "1"),
@@ -126,6 +139,22 @@ fn client_names_are_bounded() {
     assert_eq!(lines.len(), CLIENT_SOFTWARE_MAX + 1);
     assert!(lines.contains(&"forebay_clients_total{software=\"other\",version=\"other\"} 937"));
     assert!(lines.iter().all(|line| line.len() < 200));
+}
+
+#[test]
+fn clients_are_counted_while_their_connections_are_open() {
+    let metrics = Metrics::new();
+    let known: Vec<_> = (0..2).map(|_| metrics.client_seen("librdkafka", "2.15")).collect();
+    assert!(Arc::ptr_eq(&known[0], &known[1]), "the texts are shared");
+    let many: Vec<_> = (0..100).map(|client| metrics.client_seen(&format!("client-{client}"), "1")).collect();
+    let open = |software: &str, version: &str| {
+        let name = format!("forebay_client_connections{{software=\"{software}\",version=\"{version}\"}}");
+        series(&metrics.render(&facts())).get(name.as_str()).map(|value| value.parse::<u64>().unwrap())
+    };
+    assert_eq!((open("librdkafka", "2.15"), open("other", "other")), (Some(2), Some(37)));
+    metrics.client_gone(&known[0]);
+    metrics.client_gone(&many[99]);
+    assert_eq!((open("librdkafka", "2.15"), open("other", "other")), (Some(1), Some(36)));
 }
 
 #[test]

@@ -327,12 +327,35 @@ fn log_append_time_is_stamped_and_answered_to_duplicates_too() {
     let again =
         Event::Append { ticket: Ticket(9), header, acks: Acks::Leader, timestamp_type, at: WallTime(999) };
     scene.replica.step(Instant(0), again, &mut effects);
-    let original = Appended { base_offset: Offset(0), log_append_time: Some(50), log_start: Offset(0) };
+    let passage = Passage { taken: Instant(0), written: Instant(0), committed: None };
+    let original =
+        Appended { base_offset: Offset(0), log_append_time: Some(50), log_start: Offset(0), passage };
     assert_eq!(effects, [Effect::Answer { ticket: Ticket(9), result: Ok(original) }]);
     scene.said(
         "append leader: write 1 at 0@50
          written: publish 0..0..1, ok 1 0, sync",
     );
+}
+
+#[test]
+fn an_answer_tells_when_its_batch_was_taken_written_and_committed() {
+    let passage = |acks| {
+        let mut scene = Scene::new(0, 0);
+        scene.now = Instant(10);
+        scene.append(1, acks);
+        let mut effects = Vec::new();
+        scene.replica.step(Instant(30), Event::Written { bytes: 100, watched: true }, &mut effects);
+        let synced = Event::Synced { upto: Offset(1), watched: false };
+        scene.replica.step(Instant(70), synced, &mut effects);
+        effects.iter().find_map(|effect| match effect {
+            Effect::Answer { result, .. } => Some(result.as_ref().unwrap().passage),
+            _ => None,
+        })
+    };
+    let (taken, written) = (Instant(10), Instant(30));
+    assert_eq!(passage(Acks::Leader), Some(Passage { taken, written, committed: None }));
+    let committed = Some(Instant(70));
+    assert_eq!(passage(Acks::All), Some(Passage { taken, written, committed }));
 }
 
 fn header_of(producer: i64, sequence: i32) -> BatchHeader {

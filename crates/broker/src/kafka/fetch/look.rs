@@ -1,5 +1,6 @@
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_base::{LeaderEpoch, Offset};
 use forebay_log::{Glance, LogError, Slice};
@@ -93,25 +94,28 @@ async fn target(call: &Call, topic: &Topic, index: i32) -> Target {
     }
 }
 
-/// Looks until enough is there, something is wrong, time is up, or the node is stopping. The last look stands.
+/// Looks until enough is there, something is wrong, time is up, or the node is stopping. The last look stands; with it,
+/// how long it waited between looks.
 pub(super) async fn wait_for(
     call: &Call,
     asked: &[Asked],
     targets: &[Target],
     wanted: &Wanted,
-) -> Vec<Found> {
+) -> (Vec<Found>, Duration) {
     let partitions = || targets.iter().filter_map(|target| target.as_ref().ok());
     let waiter = Waiter::new();
     let mut stopping = call.node.stopping.clone();
     let mut guards = None;
+    let mut parked = Duration::ZERO;
     loop {
         let woken = waiter.woken();
         let found = look(call, asked, targets, wanted).await;
         let bytes: u64 = found.iter().filter_map(|found| found.slice.as_ref()).map(Slice::len).sum();
-        let over = tokio::time::Instant::now() >= wanted.deadline || *stopping.borrow();
+        let since = tokio::time::Instant::now();
+        let over = since >= wanted.deadline || *stopping.borrow();
         let enough = bytes >= wanted.bytes_min || found.iter().any(Found::cannot_wait);
         if enough || over || partitions().next().is_none() {
-            return found;
+            return (found, parked);
         }
         if guards.is_none() {
             // Registered before the next look, so that nothing published in between is missed.
@@ -125,6 +129,7 @@ pub(super) async fn wait_for(
             _ = stopping.changed() => {}
             () = tokio::time::sleep_until(wanted.deadline) => {}
         }
+        parked += since.elapsed();
     }
 }
 
