@@ -134,6 +134,7 @@ async fn start(world: &World, disk: &SimDisk, clock: &Arc<JumpingClock>) -> (Nod
         rng: world.rng.clone(),
         workers: world.workers.clone(),
         control: tokio::runtime::Handle::current(),
+        descriptors_max: 64,
     };
     let node = Node::start(config, env).await.unwrap();
     let net = Arc::new(world.net.clone());

@@ -27,6 +27,7 @@ fn config(dirs: &[&str]) -> Config {
 
 async fn start(world: &World, config: Config) -> Result<Node, NodeError> {
     let env = Env {
+        descriptors_max: 64,
         disk: Arc::new(world.disk.clone()),
         net: Arc::new(world.net.clone()),
         clock: world.clock.clone(),

@@ -27,6 +27,7 @@ fn config() -> Config {
 
 fn env(world: &World, disk: &SimDisk) -> Env {
     Env {
+        descriptors_max: 64,
         disk: Arc::new(disk.clone()),
         net: Arc::new(world.net.clone()),
         clock: world.clock.clone(),

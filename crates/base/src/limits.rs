@@ -47,3 +47,9 @@ pub const READS_MAX: usize = 20_000;
 
 /// Files waiting for a sync helper of one volume.
 pub const SYNC_QUEUE_MAX: usize = 4_096;
+
+/// Memory of the indexes of segments that are read and not written, in bytes, for all logs of a process.
+pub const INDEX_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Most descriptors that the logs of a process hold, however many the system allows.
+pub const LOG_DESCRIPTORS_MAX: usize = 7_168;

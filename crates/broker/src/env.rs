@@ -16,6 +16,8 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
+    /// How many descriptors the logs may hold. Connections, and whatever else the process opens, come on top.
+    pub descriptors_max: usize,
     /// Threads for the blocking work of volumes.
     pub workers: Arc<dyn Workers>,
     /// The small runtime of the control plane (Raft, HTTP), apart from the data plane so that a busy data plane

@@ -145,6 +145,15 @@ impl VolumeFacts {
 /// What this node hosts of one partition.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PartitionFacts {
+    /// Its log; `None` while it is not open, for what it holds is not known then.
+    pub(crate) log: Option<LogFacts>,
+    /// Why it cannot be written (or, if it is not open, used).
+    pub(crate) failed: Option<Arc<str>>,
+}
+
+/// An open log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogFacts {
     /// First offset.
     pub(crate) start: Offset,
     /// Offset of the next record.
@@ -155,8 +164,6 @@ pub(crate) struct PartitionFacts {
     pub(crate) stable: Offset,
     /// Bytes of its files.
     pub(crate) size_bytes: u64,
-    /// Why it cannot be written (or, if it is not open, used).
-    pub(crate) failed: Option<Arc<str>>,
 }
 
 impl Facts {
@@ -277,14 +284,14 @@ pub(crate) mod testing {
     const DIRECTORY: DirectoryId = DirectoryId(Id128([3; 16]));
 
     pub(crate) fn partition() -> PartitionFacts {
-        PartitionFacts {
+        let log = LogFacts {
             start: Offset(10),
             end: Offset(100),
             high_watermark: Offset(90),
             stable: Offset(90),
             size_bytes: 4096,
-            failed: None,
-        }
+        };
+        PartitionFacts { log: Some(log), failed: None }
     }
 
     pub(crate) fn connection(id: u64) -> ConnectionFacts {

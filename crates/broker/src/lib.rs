@@ -18,6 +18,7 @@ mod http;
 mod kafka;
 mod metrics;
 mod node;
+mod opening;
 mod partitions;
 mod real;
 mod reconciler;

@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use forebay_base::PartitionId;
@@ -20,24 +21,44 @@ pub(crate) enum Hosted {
     Failed(Arc<str>),
 }
 
+/// What the map says of a partition.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// It is here, and its log is opened when somebody wants it.
+    Unopened,
+    /// That has been tried.
+    Tried(Hosted),
+}
+
 /// Every partition this node hosts: swapped as a whole by the reconciler, read by everyone without waiting.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionMap {
-    hosted: ArcSwap<imbl::HashMap<PartitionId, Hosted>>,
+    places: ArcSwap<imbl::HashMap<PartitionId, Place>>,
     changed: Notify,
+    /// Partitions that somebody waits for; no more than there are.
+    wanted: Mutex<BTreeSet<PartitionId>>,
+    asked: Notify,
 }
 
 impl PartitionMap {
-    /// What is hosted under `id` now.
+    /// What is hosted under `id` now, if it was opened.
     pub(crate) fn get(&self, id: PartitionId) -> Option<Hosted> {
-        self.hosted.load().get(&id).cloned()
+        match self.place(id)? {
+            Place::Tried(hosted) => Some(hosted),
+            Place::Unopened => None,
+        }
+    }
+
+    /// What is known of `id` now.
+    pub(crate) fn place(&self, id: PartitionId) -> Option<Place> {
+        self.places.load().get(&id).cloned()
     }
 
     /// Publishes a changed map. Only the reconciler calls this, so nothing is lost between read and write.
-    pub(crate) fn publish(&self, change: impl FnOnce(&mut imbl::HashMap<PartitionId, Hosted>)) {
-        let mut hosted = imbl::HashMap::clone(&self.hosted.load());
-        change(&mut hosted);
-        self.hosted.store(Arc::new(hosted));
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut imbl::HashMap<PartitionId, Place>)) {
+        let mut places = imbl::HashMap::clone(&self.places.load());
+        change(&mut places);
+        self.places.store(Arc::new(places));
         self.changed.notify_waiters();
     }
 
@@ -45,10 +66,33 @@ impl PartitionMap {
     pub(crate) async fn wait_for(&self, id: PartitionId, deadline: tokio::time::Instant) -> Option<Hosted> {
         loop {
             let changed = self.changed.notified();
-            if let Some(hosted) = self.get(id) {
-                return Some(hosted);
+            match self.place(id) {
+                Some(Place::Tried(hosted)) => return Some(hosted),
+                Some(Place::Unopened) => self.want(id),
+                None => {}
             }
             tokio::time::timeout_at(deadline, changed).await.ok()?;
         }
+    }
+
+    /// Asks for `id` to be opened soon.
+    fn want(&self, id: PartitionId) {
+        let fresh = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        if fresh {
+            self.asked.notify_one();
+        }
+    }
+
+    /// Ends when somebody has asked for a partition since the last time.
+    pub(crate) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// At most `count_max` of the partitions that were asked for.
+    pub(crate) fn take_wanted(&self, count_max: usize) -> Vec<PartitionId> {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken: Vec<_> = wanted.iter().copied().take(count_max).collect();
+        wanted.retain(|id| taken.last().is_none_or(|last| id > last));
+        taken
     }
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use forebay_base::{Clock, Instant, Rng, WallTime};
+use forebay_base::{Clock, Instant, Rng, WallTime, limits};
 use forebay_link::TcpNet;
 use forebay_log::RealDisk;
 use forebay_replica::ThreadWorkers;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Env;
 
@@ -14,6 +15,7 @@ impl Env {
         let clock = Arc::new(SystemClock::new());
         Self {
             disk: Arc::new(RealDisk),
+            descriptors_max: log_descriptors(),
             net: Arc::new(TcpNet),
             workers: Arc::new(ThreadWorkers::new(clock.clone())),
             clock,
@@ -21,6 +23,15 @@ impl Env {
             control,
         }
     }
+}
+
+/// Raises the limit of descriptors as far as the system lets us; the logs' share of it.
+fn log_descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let current = if raised.is_ok() { limit.maximum } else { limit.current };
+    let current = current.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    (current / 5 * 2).min(limits::LOG_DESCRIPTORS_MAX)
 }
 
 /// The machine's clocks.

@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
-use forebay_log::DirError;
+use forebay_log::{DirError, Files};
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
 use forebay_replica::{Flush, Partition, PartitionConfig, Refused, Threads, Volume};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::directories::Directory;
-use crate::partitions::{Hosted, PartitionMap};
+use crate::opening::{Opened, Openings};
+use crate::partitions::{Hosted, PartitionMap, Place};
 use crate::settings::{log_config, server_defaults};
 use crate::{Config, Env};
 
-/// Partitions being opened at the same time. Each takes a place in its writer's queue and some memory for recovery.
-const OPENING_MAX: usize = 256;
-
-/// Threads of each volume for reads that must wait for its device.
-const READERS: usize = 2;
+/// Threads of each volume for reads that must wait for its device, and for opening logs.
+const READERS: usize = 4;
 
 /// How long a partition that could not be opened or deleted is left alone before the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -29,9 +28,15 @@ type Deleted = oneshot::Receiver<Result<(), Refused>>;
 
 /// Brings what this node has in line with the Image, again and again. Level-triggered: a restart is the same work
 /// with nothing running, and a step that failed is simply still wanted.
+///
+/// To start a partition is to put it on the map, which touches no disk: a node with very many serves at once. Its log is
+/// opened when somebody wants it, or a little later: see `opening.rs`.
 pub(crate) struct Reconciler {
     me: NodeId,
     volumes: BTreeMap<DirectoryId, Hosting>,
+    openings: Openings,
+    /// Settings of topics with a log that was opened.
+    settings: BTreeMap<TopicId, (Configs, Arc<TopicSettings>)>,
     have: BTreeMap<PartitionId, Have>,
     /// The Image of the last round; before the first one, the empty Image.
     seen: Image,
@@ -39,6 +44,7 @@ pub(crate) struct Reconciler {
     unsettled: BTreeSet<TopicId>,
     /// The time has come to try those again.
     retry: bool,
+    retry_at: Option<Instant>,
     map: Arc<PartitionMap>,
     defaults: BTreeMap<String, String>,
     producer_expiry: Duration,
@@ -52,16 +58,6 @@ struct Hosting {
     /// Partitions that were there at the start and were not opened yet. Only their first opening may rely on the clean
     /// stop; and while one is left after an unclean stop, the next one must not count as clean.
     unopened: BTreeSet<PartitionId>,
-}
-
-/// A partition being opened.
-struct Opening {
-    id: PartitionId,
-    directory: DirectoryId,
-    leads: Option<LeaderEpoch>,
-    configs: Configs,
-    settings: Arc<TopicSettings>,
-    answer: oneshot::Receiver<Result<Arc<Partition>, forebay_replica::OpenError>>,
 }
 
 impl fmt::Debug for Reconciler {
@@ -81,9 +77,10 @@ impl Reconciler {
         let (mut volumes, mut have) = (BTreeMap::new(), BTreeMap::new());
         let threads =
             Threads { writers: config.writer_threads, sync_helpers: config.sync_threads, readers: READERS };
+        let files = Files::new(env.disk.clone(), env.descriptors_max);
         for directory in directories {
             let volume = Volume::start(
-                env.disk.clone(),
+                &files,
                 &*env.workers,
                 env.clock.clone(),
                 directory.data.partitions_path(),
@@ -97,10 +94,13 @@ impl Reconciler {
         Ok(Self {
             me: config.node_id,
             volumes,
+            openings: Openings::new(),
+            settings: BTreeMap::new(),
             have,
             seen: Image::default(),
             unsettled: BTreeSet::new(),
             retry: false,
+            retry_at: None,
             map,
             defaults: server_defaults(config),
             producer_expiry: Duration::from_millis(config.producer_id_expiration_ms),
@@ -108,23 +108,46 @@ impl Reconciler {
         })
     }
 
-    /// Follows the Image until the node stops, and hands itself back to be closed.
+    /// Follows the Image, and opens what is wanted, until the node stops; hands itself back to be closed.
     pub(crate) async fn run(
         mut self,
         mut image: watch::Receiver<Arc<Image>>,
         mut stopping: watch::Receiver<bool>,
     ) -> Self {
+        let mut current = image.borrow_and_update().clone();
+        self.apply(&current).await;
+        let map = Arc::clone(&self.map);
         loop {
-            let current = image.borrow_and_update().clone();
-            let settled = self.apply(&current).await;
-            let patience = if settled { Duration::MAX } else { RETRY_AFTER };
+            self.open_wanted();
+            let now = Instant::now();
+            let (retry_at, spare_at) = (self.retry_at, self.openings.spare_at());
             tokio::select! {
                 biased;
-                _ = stopping.wait_for(|stopping| *stopping) => return self,
-                changed = image.changed() => if changed.is_err() { return self },
-                () = tokio::time::sleep(patience) => self.retry = true,
+                () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => break,
+                changed = image.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    current = image.borrow_and_update().clone();
+                    self.apply(&current).await;
+                }
+                opened = self.openings.next(), if !self.openings.is_idle() => self.opened(opened),
+                () = map.asked() => {}
+                () = tokio::time::sleep_until(retry_at.unwrap_or(now)), if retry_at.is_some() => {
+                    (self.retry, self.retry_at) = (true, None);
+                    self.apply(&current).await;
+                }
+                () = tokio::time::sleep_until(spare_at.unwrap_or(now)), if spare_at.is_some() => {
+                    self.open_spare();
+                }
             }
         }
+        // A log that is being opened must reach its writer before that one closes.
+        while !self.openings.is_idle() {
+            let opened = self.openings.next().await;
+            self.opened(opened);
+        }
+        self
     }
 
     /// One round: the topics that changed since the last one, and those it could not finish. True if nothing is left
@@ -142,28 +165,34 @@ impl Reconciler {
             // The first Image also decides about directories of topics that it does not know.
             topics.extend(self.have.keys().map(|id| id.topic));
         }
-        let (mut opening, mut deleting) = (Vec::new(), Vec::new());
+        let (mut fresh, mut deleting) = (Vec::new(), Vec::new());
         for action in reconcile_topics(&topics, image, &self.have, self.me, &mine) {
             match action {
                 Action::Start { id, directory, leads, configs, .. } => {
-                    opening.extend(self.open(id, directory, leads, configs));
-                    if opening.len() >= OPENING_MAX {
-                        self.opened(std::mem::take(&mut opening)).await;
+                    let running = Some(Leading { epoch: leads, configs });
+                    self.have.insert(id, Have { directory, running });
+                    if self.map.get(id).is_some() {
+                        // It failed, and stays so for all to see until it is open.
+                        self.open(id);
+                    } else {
+                        self.openings.add(id);
+                        fresh.push((id, Place::Unopened));
                     }
                 }
                 Action::Lead { id, epoch } => self.lead(id, epoch),
                 Action::Configure { id, configs } => self.configure(id, configs),
                 Action::Stop { id } => self.stop(id).await,
-                Action::Delete { id, directory } => deleting.extend(self.delete(id, directory)),
+                Action::Delete { id, directory } => deleting.extend(self.delete(id, directory).await),
             }
         }
-        self.opened(opening).await;
+        self.map.publish(|places| places.extend(fresh));
         for (id, answer) in deleting {
             self.deleted(id, answer.await.ok());
         }
         if image.is_formatted() {
             self.seen = image.clone();
         }
+        self.retry_later();
         self.unsettled.is_empty()
     }
 
@@ -180,49 +209,106 @@ impl Reconciler {
         sound
     }
 
-    fn open(
-        &self,
-        id: PartitionId,
-        directory: DirectoryId,
-        leads: Option<LeaderEpoch>,
-        configs: Configs,
-    ) -> Option<Opening> {
-        let hosting = self.volumes.get(&directory)?;
-        let settings = Arc::new(TopicSettings::from_configs(&configs, &self.defaults));
-        let clean = hosting.clean && hosting.unopened.contains(&id);
-        let epoch = leads.unwrap_or(LeaderEpoch(-1));
-        let answer = hosting.volume.open(id, self.partition_config(&settings), epoch, clean);
-        Some(Opening { id, directory, leads, configs, settings, answer })
-    }
-
-    async fn opened(&mut self, opening: Vec<Opening>) {
-        if opening.is_empty() {
+    /// Begins to open a partition, unless that is under way or it is not to be here.
+    fn open(&mut self, id: PartitionId) {
+        if self.openings.is_under_way(id) {
             return;
         }
-        let mut ready = Vec::with_capacity(opening.len());
-        for one in opening {
-            match one.answer.await {
-                Ok(Ok(partition)) => {
-                    let running = Some(Leading { epoch: one.leads, configs: one.configs });
-                    self.have.insert(one.id, Have { directory: one.directory, running });
-                    self.settled(one.id);
-                    ready.push((one.id, Hosted::Open { partition, settings: one.settings }));
-                }
-                Ok(Err(error)) => {
-                    self.unsettled.insert(one.id.topic);
-                    let sentence = error.to_string();
-                    if !matches!(self.map.get(one.id), Some(Hosted::Failed(known)) if *known == *sentence) {
-                        tracing::error!(partition = %one.id, %error, "cannot open a partition");
-                    }
-                    ready.push((one.id, Hosted::Failed(sentence.into())));
-                }
-                // The writer is gone: the node is stopping.
-                Err(_) => {
-                    self.unsettled.insert(one.id.topic);
-                }
+        let Some(Have { directory, running: Some(Leading { epoch, configs }) }) = self.have.get(&id).cloned()
+        else {
+            return;
+        };
+        let settings = self.settings(id.topic, &configs);
+        let Some(hosting) = self.volumes.get(&directory) else { return };
+        let clean = hosting.clean && hosting.unopened.contains(&id);
+        let config = self.partition_config(&settings);
+        let answer = hosting.volume.open(id, config, epoch.unwrap_or(LeaderEpoch(-1)), clean);
+        self.openings.begin(id, Leading { epoch, configs }, answer);
+    }
+
+    /// Opens what somebody waits for, as far as there is room.
+    fn open_wanted(&mut self) {
+        for id in self.map.take_wanted(self.openings.room()) {
+            if self.openings.waits(id) {
+                self.open(id);
             }
         }
-        self.map.publish(|hosted| hosted.extend(ready));
+    }
+
+    /// Opens one that nobody has asked for.
+    fn open_spare(&mut self) {
+        if let Some(id) = self.openings.take_spare() {
+            self.open(id);
+            self.openings.note_spare(id);
+        }
+    }
+
+    /// Publishes what came of an opening.
+    fn opened(&mut self, opened: Opened) {
+        let Opened { id, asked, outcome } = opened;
+        let place = match outcome {
+            Some(Ok(partition)) => {
+                self.settled(id);
+                self.catch_up(partition, &asked)
+            }
+            Some(Err(error)) => {
+                self.unsettled.insert(id.topic);
+                self.retry_later();
+                if let Some(have) = self.have.get_mut(&id) {
+                    have.running = None;
+                }
+                let sentence = error.to_string();
+                if !matches!(self.map.get(id), Some(Hosted::Failed(known)) if *known == *sentence) {
+                    tracing::error!(partition = %id, %error, "cannot open a partition");
+                }
+                Hosted::Failed(sentence.into())
+            }
+            // Too much waits for the disk, or the node is stopping.
+            None => return self.openings.add(id),
+        };
+        self.map.publish(|places| drop(places.insert(id, Place::Tried(place))));
+    }
+
+    /// A partition that was just opened, with what the Image has told since that was begun.
+    fn catch_up(&mut self, partition: Arc<Partition>, asked: &Leading) -> Hosted {
+        let id = partition.id();
+        let running = self.have.get(&id).and_then(|have| have.running.clone());
+        let Leading { epoch, configs } = running.unwrap_or_else(|| asked.clone());
+        let settings = self.settings(id.topic, &configs);
+        if epoch != asked.epoch {
+            partition.lead(epoch.unwrap_or(LeaderEpoch(-1)));
+        }
+        if !Arc::ptr_eq(&configs, &asked.configs) {
+            partition.configure(self.partition_config(&settings));
+        }
+        Hosted::Open { partition, settings }
+    }
+
+    fn retry_later(&mut self) {
+        if self.retry_at.is_none() && !self.unsettled.is_empty() {
+            self.retry_at = Some(Instant::now() + RETRY_AFTER);
+        }
+    }
+
+    /// Waits until an opening of this partition that is under way has ended, and takes it off the list of those to come.
+    async fn quiesce(&mut self, id: PartitionId) {
+        while self.openings.is_under_way(id) {
+            let opened = self.openings.next().await;
+            self.opened(opened);
+        }
+        self.openings.remove(id);
+    }
+
+    /// The settings of a topic, which all its partitions share.
+    fn settings(&mut self, topic: TopicId, configs: &Configs) -> Arc<TopicSettings> {
+        if let Some((known, settings)) = self.settings.get(&topic)
+            && Arc::ptr_eq(known, configs)
+        {
+            return Arc::clone(settings);
+        }
+        let settings = Arc::new(TopicSettings::from_configs(configs, &self.defaults));
+        self.settings.insert(topic, (Arc::clone(configs), Arc::clone(&settings)));
+        settings
     }
 
     /// What was found of a partition at the start is open or gone.
@@ -233,26 +319,28 @@ impl Reconciler {
     }
 
     fn lead(&mut self, id: PartitionId, epoch: Option<LeaderEpoch>) {
-        let Some(Hosted::Open { partition, .. }) = self.map.get(id) else { return };
-        partition.lead(epoch.unwrap_or(LeaderEpoch(-1)));
+        if let Some(Hosted::Open { partition, .. }) = self.map.get(id) {
+            partition.lead(epoch.unwrap_or(LeaderEpoch(-1)));
+        }
         if let Some(Have { running: Some(running), .. }) = self.have.get_mut(&id) {
             running.epoch = epoch;
         }
     }
 
     fn configure(&mut self, id: PartitionId, configs: Configs) {
-        let Some(Hosted::Open { partition, .. }) = self.map.get(id) else { return };
-        let settings = Arc::new(TopicSettings::from_configs(&configs, &self.defaults));
-        partition.configure(self.partition_config(&settings));
-        self.map.publish(|hosted| {
-            hosted.insert(id, Hosted::Open { partition, settings });
-        });
+        if let Some(Hosted::Open { partition, .. }) = self.map.get(id) {
+            let settings = self.settings(id.topic, &configs);
+            partition.configure(self.partition_config(&settings));
+            let open = Place::Tried(Hosted::Open { partition, settings });
+            self.map.publish(|places| drop(places.insert(id, open)));
+        }
         if let Some(Have { running: Some(running), .. }) = self.have.get_mut(&id) {
             running.configs = configs;
         }
     }
 
     async fn stop(&mut self, id: PartitionId) {
+        self.quiesce(id).await;
         if let Some(partition) = self.withdraw(id) {
             // A writer that is gone has closed it.
             let _ = partition.close().await;
@@ -262,7 +350,9 @@ impl Reconciler {
         }
     }
 
-    fn delete(&self, id: PartitionId, directory: DirectoryId) -> Option<(PartitionId, Deleted)> {
+    async fn delete(&mut self, id: PartitionId, directory: DirectoryId) -> Option<(PartitionId, Deleted)> {
+        self.quiesce(id).await;
+        self.settings.remove(&id.topic);
         match (self.withdraw(id), self.volumes.get(&directory)) {
             (Some(partition), _) => Some((id, partition.delete())),
             (None, Some(hosting)) => Some((id, hosting.volume.delete_stray(id))),
@@ -291,13 +381,11 @@ impl Reconciler {
 
     /// Takes a partition off the map, so that nobody starts anything new with it.
     fn withdraw(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        let hosted = self.map.get(id)?;
-        self.map.publish(|all| {
-            all.remove(&id);
-        });
-        match hosted {
-            Hosted::Open { partition, .. } => Some(partition),
-            Hosted::Failed(_) => None,
+        let place = self.map.place(id)?;
+        self.map.publish(|places| drop(places.remove(&id)));
+        match place {
+            Place::Tried(Hosted::Open { partition, .. }) => Some(partition),
+            Place::Tried(Hosted::Failed(_)) | Place::Unopened => None,
         }
     }
 

@@ -39,10 +39,10 @@ impl Log {
     /// True if the active segment should be rolled before `next_bytes` more are appended: it is full or old. With
     /// `next_bytes` 0, as on a tick, also if all its records are older than the retention age.
     pub fn wants_roll(&self, next_bytes: u64, now: WallTime) -> bool {
-        let Some(active) = self.active.as_ref().filter(|active| active.len > 0) else { return false };
+        let Some(last) = self.tail().filter(|last| last.len > 0) else { return false };
         let full = !self.fits(next_bytes);
-        let old = active.opened_at.is_some_and(|at| is_older(at.0, self.config.segment_age_max, now));
-        let newest = active.index.index().max().timestamp;
+        let old = last.opened_at.is_some_and(|at| is_older(at.0, self.config.segment_age_max, now));
+        let newest = last.newest;
         let expired = newest >= 0
             && self.config.retention_age.is_some_and(|age| next_bytes == 0 && is_older(newest, age, now));
         (full && next_bytes > 0) || old || expired
@@ -50,7 +50,7 @@ impl Log {
 
     /// True if the active segment takes `next_bytes` more without growing beyond `segment_bytes_max`.
     pub fn fits(&self, next_bytes: u64) -> bool {
-        let len = self.active.as_ref().map_or(0, |active| active.len);
+        let len = self.tail().map_or(0, |last| last.len);
         len.saturating_add(next_bytes) <= self.config.segment_bytes_max
     }
 
@@ -67,12 +67,14 @@ impl Log {
         }
         // Before anything is tried: a write that was undone must be settled by the close, too.
         self.changed = true;
+        self.wake()?;
         if self.active.is_none() {
             self.create()?;
         }
         let Some(active) = &mut self.active else { return Ok(()) };
         active.reserve(batches, self.config.segment_bytes_max);
         if let Err(error) = write_batches(active.file.as_ref(), active.len, batches) {
+            active.undone = true;
             let path = active.segment.path();
             let (error, rollback) = (failed("write", path)(error), active.file.truncate(active.len));
             let rollback = rollback.map_err(failed("undo a short write of", path));
@@ -136,8 +138,8 @@ impl Log {
         let path = Kind::Log.path(&self.dir, base);
         let file = self.disk.open(&path, how).map_err(failed("create", &path))?;
         let index = IndexWriter::new(self.config.index_interval_bytes);
-        let segment = Segment::new(self.disk.clone(), &self.dir, base, self.config.index_interval_bytes)
-            .with(file.clone(), index.index().clone());
+        let segment = Segment::new(self.files.clone(), &self.dir, base, self.config.index_interval_bytes);
+        segment.pin(file.clone(), index.index().clone());
         Ok(Active::new(Arc::new(segment), file, index, (0, base), None))
     }
 
@@ -148,9 +150,10 @@ impl Log {
     /// [`LogError::Poisoned`] leaves the old segment in use.
     pub fn roll(&mut self, producers: &[u8], now: WallTime) -> Result<(), LogError> {
         self.writable()?;
-        if self.active.as_ref().is_none_or(|active| active.len == 0) {
+        if self.tail().is_none_or(|last| last.len == 0) {
             return Ok(());
         }
+        self.wake()?;
         self.sync_active()?;
         let next = self.create_segment(self.end(), Open::Create)?;
         let Some(old) = &self.active else { return Ok(()) };
@@ -162,17 +165,20 @@ impl Log {
         self.changed = true;
         if let Some(old) = self.active.replace(next) {
             old.give_back();
-            self.seal(&old);
+            self.seal(old);
         }
         self.publish();
         Ok(())
     }
 
-    /// Keeps the index in memory only if its hint was not written.
-    fn seal(&mut self, old: &Active) {
-        let sealed = old.segment.lazily();
-        let readable = sealed.hint().is_some();
-        self.sealed.push(if readable { Arc::new(sealed) } else { old.segment.clone() });
+    /// Keeps the index at hand, for a while, only if its hint was not written.
+    fn seal(&mut self, old: Active) {
+        let segment = old.segment.clone();
+        drop(old);
+        if segment.hint().is_some() {
+            segment.close();
+        }
+        self.sealed.push(segment);
     }
 }
 

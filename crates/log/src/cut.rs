@@ -142,11 +142,12 @@ impl Log {
         file.truncate(cut.len).map_err(failed("truncate", path))?;
         file.sync().map_err(failed("sync", path))?;
         let segment =
-            Segment::new(self.disk.clone(), &self.dir, target.base(), self.config.index_interval_bytes)
-                .with(file.clone(), cut.index.index().clone());
+            Segment::new(self.files.clone(), &self.dir, target.base(), self.config.index_interval_bytes);
+        segment.pin(file.clone(), cut.index.index().clone());
         segment.publish(cut.len, cut.end);
         let segment = Arc::new(segment);
         self.sealed.retain(|sealed| sealed.base() < segment.base());
+        self.resting = None;
         self.active = Some(Active::new(segment, file, cut.index, (cut.len, cut.end), None));
         self.durable_end = cut.end;
         self.epochs.cut_end(cut.end);

@@ -2,8 +2,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Items in the first chunk; each further chunk holds twice as many as the one before.
-const FIRST_CHUNK_LEN: usize = 32;
-const CHUNKS: usize = 24;
+const FIRST_CHUNK_LEN: usize = 4;
+const CHUNKS: usize = 26;
 
 /// A list that its one owner grows while any number of readers search it, without a lock: neither ever waits for the
 /// other. Items never move and never change.
@@ -26,7 +26,7 @@ fn place(at: usize) -> (usize, usize) {
 }
 
 impl<T> Growing<T> {
-    /// Adds an item. For the owner only; beyond the last chunk (500 million items) items are dropped.
+    /// Adds an item. For the owner only; beyond the last chunk (260 million items) items are dropped.
     pub(crate) fn push(&self, item: T) {
         let at = self.len.load(Ordering::Relaxed);
         let (chunk, slot) = place(at);

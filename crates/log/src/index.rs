@@ -94,6 +94,11 @@ impl Index {
         self.max_offset.store(max.offset.0, Ordering::Release);
     }
 
+    /// Memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.entries.len() * size_of::<Entry>()
+    }
+
     /// The last entry at or before `offset`.
     pub(crate) fn at_or_below(&self, offset: Offset) -> Option<Entry> {
         self.entries.last_where(|entry| entry.offset <= offset).copied()
@@ -125,16 +130,16 @@ impl IndexWriter {
         Self { index: Arc::new(Index::new(-1)), interval_bytes, last_entry_at: None, max: Stamp::NONE }
     }
 
-    /// Goes on with what a hint tells.
-    pub(crate) fn resume(hint: &Hint, interval_bytes: u64) -> Self {
-        let mut writer = Self::new(interval_bytes);
-        for entry in &hint.entries {
-            writer.index.entries.push(*entry);
-            writer.last_entry_at = Some(entry.position);
-        }
-        writer.max = hint.max;
-        writer.index.publish_max(hint.max);
-        writer
+    /// Goes on with an index that nobody else adds to.
+    pub(crate) fn resume(index: Arc<Index>, interval_bytes: u64) -> Self {
+        let last = index.entries.len().checked_sub(1).and_then(|last| index.entries.get(last));
+        let (last_entry_at, max) = (last.map(|last| last.position), index.max());
+        Self { index, interval_bytes, last_entry_at, max }
+    }
+
+    /// Has the next batch make an entry, wherever it lies.
+    pub(crate) fn mark_next(&mut self) {
+        self.last_entry_at = None;
     }
 
     /// An index of what `index` says about the batches before `position`, except its last entry there: that one is

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_base::{Offset, WallTime};
+use forebay_base::{Offset, WallTime, limits};
 use forebay_records::BatchHeader;
 
 use crate::disk::{Disk, File};
 use crate::epochs::EpochCache;
 use crate::error::{LogError, failed};
+use crate::files::Files;
 use crate::index::IndexWriter;
+use crate::rest::Resting;
 use crate::segment::Segment;
 use crate::segments::Segments;
 use crate::snapshots;
@@ -50,14 +52,17 @@ pub struct SyncTarget {
 /// ```
 pub struct Log {
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) files: Arc<Files>,
     pub(crate) dir: PathBuf,
     pub(crate) config: LogConfig,
     pub(crate) start: Offset,
     pub(crate) durable_end: Offset,
     /// All but the active one, oldest first; synced, never changed.
     pub(crate) sealed: Vec<Arc<Segment>>,
-    /// `None` until the first append ever.
+    /// `None` until the first append ever, and while the log rests.
     pub(crate) active: Option<Active>,
+    /// The last segment while the log rests.
+    pub(crate) resting: Option<Resting>,
     /// `None` until the first append ever.
     pub(crate) state: Option<StateFile>,
     pub(crate) epochs: EpochCache,
@@ -82,6 +87,8 @@ pub(crate) struct Active {
     pub(crate) reserved: u64,
     /// Write-back was started up to here.
     pub(crate) written_back: u64,
+    /// A short write was cut off again, and that cut is not synced.
+    pub(crate) undone: bool,
 }
 
 impl Active {
@@ -93,7 +100,7 @@ impl Active {
         (len, next): (u64, Offset),
         opened_at: Option<WallTime>,
     ) -> Self {
-        Self { segment, file, index, len, next, opened_at, reserved: 0, written_back: len }
+        Self { segment, file, index, len, next, opened_at, reserved: 0, written_back: len, undone: false }
     }
 }
 
@@ -122,7 +129,20 @@ impl Log {
     /// Recovery believes what was durable and cuts the torn rest: see the crate's documentation.
     /// [`LogError::Corrupt`] if something durable is missing, [`LogError::Newer`] if a newer build wrote it.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bool) -> Result<Self, LogError> {
-        crate::recovery::open(disk, dir, config, clean)
+        Self::open_among(&Files::new(disk, limits::LOG_DESCRIPTORS_MAX), dir, config, clean)
+    }
+
+    /// As [`Log::open`], with a bound of descriptors that it shares with other logs. It rests: after a clean stop
+    /// nothing is opened for writing, and nothing is synced.
+    pub fn open_among(
+        files: &Arc<Files>,
+        dir: &Path,
+        config: LogConfig,
+        clean: bool,
+    ) -> Result<Self, LogError> {
+        let mut log = crate::recovery::open(files, dir, config, clean)?;
+        log.rest()?;
+        Ok(log)
     }
 
     /// First offset that may be read.
@@ -132,7 +152,7 @@ impl Log {
 
     /// Offset after the last batch (LEO).
     pub fn end(&self) -> Offset {
-        self.active.as_ref().map_or(self.start, |active| active.next)
+        self.tail().map_or(self.start, |tail| tail.next)
     }
 
     /// Everything below is on stable storage.
@@ -142,8 +162,8 @@ impl Log {
 
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
-        let active = self.active.as_ref().map_or(0, |active| active.len);
-        self.sealed.iter().map(|segment| segment.len()).sum::<u64>() + active
+        let last = self.tail().map_or(0, |tail| tail.len);
+        self.sealed.iter().map(|segment| segment.len()).sum::<u64>() + last
     }
 
     /// Takes new settings from now on.
@@ -225,6 +245,9 @@ impl Log {
         let (upto, outcome) =
             (active.next, active.file.sync().map_err(failed("sync", active.segment.path())));
         self.or_poison(outcome)?;
+        if let Some(active) = &mut self.active {
+            active.undone = false;
+        }
         self.synced(upto);
         Ok(())
     }
@@ -241,8 +264,8 @@ impl Log {
 
     /// The segments changed: makes the view of new readers.
     pub(crate) fn publish(&mut self) {
-        let active = self.active.iter().map(|active| active.segment.clone());
-        let list = self.sealed.iter().cloned().chain(active).collect();
+        let last = self.tail().map(|tail| tail.segment.clone());
+        let list = self.sealed.iter().cloned().chain(last).collect();
         self.view = Arc::new(Segments { start: self.start, list });
     }
 
@@ -273,10 +296,13 @@ impl Log {
         self.sync_active()?;
         if let Some(active) = &self.active {
             active.give_back();
-            let opened_at = active.opened_at.map_or(-1, |at| at.0);
-            let hint = active.segment.to_hint(active.index.index(), opened_at, -1, &self.epochs);
-            hint.write(self.disk.as_ref(), &active.segment.hint_path());
-            snapshots::write(self.disk.as_ref(), &self.dir, active.next, producers);
+        }
+        if let Some(tail) = self.tail() {
+            // A damaged segment leaves no hint: the next start meets the damage.
+            if let Ok(index) = tail.segment.whole_index() {
+                self.hint_of(tail.segment, &index, tail.opened_at.map_or(-1, |at| at.0));
+            }
+            snapshots::write(self.disk.as_ref(), &self.dir, tail.next, producers);
         }
         self.checkpoint()?;
         self.changed = false;

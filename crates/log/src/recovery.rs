@@ -18,9 +18,11 @@ use forebay_records::BatchError;
 use crate::disk::{Disk, File, Open};
 use crate::epochs::EpochCache;
 use crate::error::{LogError, failed};
+use crate::files::Files;
 use crate::index::{Hint, IndexWriter};
 use crate::log::{Active, Log, LogConfig};
 use crate::names::{Kind, state_path};
+use crate::rest::Resting;
 use crate::sealed::remove_if_there;
 use crate::segment::Segment;
 use crate::segments::Segments;
@@ -29,7 +31,8 @@ use crate::state::{State, StateFile};
 use crate::walk::{BatchWalk, LONG_WALK_BYTES, Step};
 
 /// See [`Log::open`].
-pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bool) -> Result<Log, LogError> {
+pub(crate) fn open(files: &Arc<Files>, dir: &Path, config: LogConfig, clean: bool) -> Result<Log, LogError> {
+    let disk = files.disk().clone();
     let mut bases = Vec::new();
     if disk.exists(dir).map_err(failed("look for", dir))? {
         if !clean {
@@ -42,12 +45,14 @@ pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bo
     let state = StateFile::read(disk.as_ref(), dir)?;
     let log = Log {
         disk,
+        files: files.clone(),
         dir: dir.to_path_buf(),
         config,
         start: Offset(0),
         durable_end: Offset(0),
         sealed: Vec::new(),
         active: None,
+        resting: None,
         state: None,
         epochs: EpochCache::default(),
         view: Arc::new(Segments::default()),
@@ -152,20 +157,21 @@ impl Found {
     /// Opens the segment that is appended to, and finds its end.
     fn open_last(&self, log: &mut Log, base: Offset, recovery_point: Offset) -> Result<(), LogError> {
         let path = Kind::Log.path(&log.dir, base);
-        let file = log.disk.open(&path, Open::Write).map_err(failed("open", &path))?;
-        let len = file.len().map_err(failed("read", &path))?;
         let interval = log.config.index_interval_bytes;
-        let segment = Segment::new(log.disk.clone(), &log.dir, base, interval);
+        let segment = Segment::new(log.files.clone(), &log.dir, base, interval);
         if self.clean
-            && let Some(hint) =
-                Hint::read(log.disk.as_ref(), &segment.hint_path(), base, Some(recovery_point), len)
+            && let Some((hint, len)) = clean_hint(log, &segment, recovery_point)?
         {
-            log.epochs = EpochCache::new(hint.epochs.clone());
+            segment.publish(len, hint.next);
+            log.durable_end = hint.next;
+            log.epochs = EpochCache::new(hint.epochs);
             let opened_at = (hint.opened_at >= 0).then_some(WallTime(hint.opened_at));
-            let scan = Scan { index: IndexWriter::resume(&hint, interval), next: hint.next, len };
-            attach(log, segment, file, scan, opened_at);
+            let newest = hint.max.timestamp;
+            log.resting = Some(Resting { segment: Arc::new(segment), opened_at, newest });
             return Ok(());
         }
+        let file = log.disk.open(&path, Open::Write).map_err(failed("open", &path))?;
+        let len = file.len().map_err(failed("read", &path))?;
         if !self.clean {
             // What a failed sync left behind looks sound in the cache and is not on the device (measured).
             file.drop_cache().map_err(failed("drop the cache of", &path))?;
@@ -179,9 +185,18 @@ impl Found {
         // Nothing counts before it is durable, and what is read here may only be in the cache.
         file.sync().map_err(failed("sync", &path))?;
         log.changed = true;
-        attach(log, segment, file, scan, None);
+        attach(log, segment, file, scan);
         Ok(())
     }
+}
+
+/// What a clean stop left about the last segment, and the segment's length: enough to open it without a descriptor for
+/// writing.
+fn clean_hint(log: &Log, segment: &Segment, recovery_point: Offset) -> Result<Option<(Hint, u64)>, LogError> {
+    let (disk, path) = (log.disk.as_ref(), segment.path());
+    let len = disk.open(path, Open::Read).and_then(|file| file.len()).map_err(failed("open", path))?;
+    let hint = Hint::read(disk, &segment.hint_path(), segment.base(), Some(recovery_point), len);
+    Ok(hint.map(|hint| (hint, len)))
 }
 
 /// Segments wholly below the log start, which an interrupted deletion left. Not synced: what comes back is removed
@@ -200,7 +215,7 @@ fn remove_below(log: &Log, below: &[Offset]) -> Result<(), LogError> {
 fn open_sealed(log: &Log, base: Offset, next: Offset) -> Result<Arc<Segment>, LogError> {
     let path = Kind::Log.path(&log.dir, base);
     let len = log.disk.open(&path, Open::Read).and_then(|file| file.len()).map_err(failed("open", &path))?;
-    let segment = Segment::new(log.disk.clone(), &log.dir, base, log.config.index_interval_bytes);
+    let segment = Segment::new(log.files.clone(), &log.dir, base, log.config.index_interval_bytes);
     segment.publish(len, next);
     Ok(Arc::new(segment))
 }
@@ -273,9 +288,9 @@ fn scan_last(
     Ok(scan)
 }
 
-fn attach(log: &mut Log, segment: Segment, file: Arc<dyn File>, scan: Scan, opened_at: Option<WallTime>) {
-    let segment = Arc::new(segment.with(file.clone(), scan.index.index().clone()));
+fn attach(log: &mut Log, segment: Segment, file: Arc<dyn File>, scan: Scan) {
+    segment.pin(file.clone(), scan.index.index().clone());
     segment.publish(scan.len, scan.next);
     log.durable_end = scan.next;
-    log.active = Some(Active::new(segment, file, scan.index, (scan.len, scan.next), opened_at));
+    log.active = Some(Active::new(Arc::new(segment), file, scan.index, (scan.len, scan.next), None));
 }

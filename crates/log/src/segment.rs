@@ -1,16 +1,18 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use forebay_base::{LeaderEpoch, Offset};
 use forebay_records::BatchError;
 
 use crate::checked::Checked;
-use crate::disk::{Disk, File, Open};
+use crate::disk::{File, Open};
 use crate::epochs::EpochCache;
 use crate::error::{LogError, failed};
+use crate::files::Files;
+use crate::handles::{Handles, Known};
 use crate::index::{Entry, Hint, Index, IndexWriter, Stamp};
 use crate::names::Kind;
 use crate::slice::Slice;
@@ -18,32 +20,17 @@ use crate::walk::{BatchWalk, LONG_WALK_BYTES, Patience, SHORT_WALK_BYTES, Step};
 
 /// One segment as readers see it. The last one of a log grows; the others never change.
 ///
-/// The file and the index of a sealed segment are opened when first asked for, so that a partition nobody reads
-/// costs neither a descriptor nor memory.
+/// File and index are opened when first asked for, and closed again when others need the place: see [`Files`]. A
+/// partition that nobody uses costs neither a descriptor nor an index.
 pub(crate) struct Segment {
-    disk: Arc<dyn Disk>,
     path: Arc<Path>,
     base: Offset,
     interval_bytes: u64,
     /// Published before `next`: who has seen an offset finds the bytes below it.
     len: AtomicU64,
     next: AtomicI64,
-    file: OnceLock<Arc<dyn File>>,
-    index: OnceLock<Known>,
+    handles: Arc<Handles>,
     checked: Arc<Checked>,
-}
-
-/// The index of a segment, as far as the segment can be read.
-struct Known {
-    index: Arc<Index>,
-    /// Why it does not cover the whole segment, if it does not.
-    broken: Option<LogError>,
-}
-
-impl Known {
-    fn whole(index: Arc<Index>) -> Self {
-        Self { index, broken: None }
-    }
 }
 
 impl fmt::Debug for Segment {
@@ -62,33 +49,25 @@ pub(crate) struct Rebuilt {
 
 impl Segment {
     /// A segment that nothing of is open yet.
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, base: Offset, interval_bytes: u64) -> Self {
+    pub(crate) fn new(files: Arc<Files>, dir: &Path, base: Offset, interval_bytes: u64) -> Self {
         let path = Kind::Log.path(dir, base).into();
         let (len, next) = (AtomicU64::new(0), AtomicI64::new(base.0));
-        let (file, index, checked) = (OnceLock::new(), OnceLock::new(), Arc::default());
-        Self { disk, path, base, interval_bytes, len, next, file, index, checked }
+        Self { path, base, interval_bytes, len, next, handles: Handles::new(files), checked: Arc::default() }
     }
 
-    /// The same segment with its file and index at hand.
-    pub(crate) fn with(self, file: Arc<dyn File>, index: Arc<Index>) -> Self {
-        Self { file: file.into(), index: Known::whole(index).into(), ..self }
+    /// A log writes it from now on, through this file and into this index, until [`Segment::unpin`].
+    pub(crate) fn pin(&self, file: Arc<dyn File>, index: Arc<Index>) {
+        self.handles.pin(file, index);
     }
 
-    /// The same segment, holding nothing open: sealed.
-    pub(crate) fn lazily(&self) -> Self {
-        let copy = Self {
-            disk: self.disk.clone(),
-            path: self.path.clone(),
-            base: self.base,
-            interval_bytes: self.interval_bytes,
-            len: AtomicU64::new(0),
-            next: AtomicI64::new(0),
-            file: OnceLock::new(),
-            index: OnceLock::new(),
-            checked: self.checked.clone(),
-        };
-        copy.publish(self.len(), self.next());
-        copy
+    /// It is not written any more: see [`Handles::unpin`].
+    pub(crate) fn unpin(&self) {
+        self.handles.unpin();
+    }
+
+    /// Closes its file and forgets its index, unless it is written.
+    pub(crate) fn close(&self) {
+        self.handles.close();
     }
 
     pub(crate) fn base(&self) -> Offset {
@@ -131,16 +110,20 @@ impl Segment {
     /// The file, opened for reading if it is not open. A segment that was deleted since the caller took its view is
     /// below the log start by now.
     pub(crate) fn file(&self) -> Result<Arc<dyn File>, LogError> {
-        if let Some(file) = self.file.get() {
-            return Ok(file.clone());
+        if let Some(file) = self.handles.file() {
+            return Ok(file);
         }
-        match self.disk.open(&self.path, Open::Read) {
-            Ok(file) => Ok(self.file.get_or_init(|| file).clone()),
+        match self.files().disk().open(&self.path, Open::Read) {
+            Ok(file) => Ok(self.handles.keep_file(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(LogError::OutOfRange { start: self.next(), end: self.next() })
             }
             Err(error) => Err(failed("open", &self.path)(error)),
         }
+    }
+
+    fn files(&self) -> &Files {
+        self.handles.files()
     }
 
     /// The index, from memory, from its hint, or rebuilt. Of a damaged segment it covers what lies before the damage.
@@ -154,23 +137,30 @@ impl Segment {
         known.broken.clone().map_or_else(|| Ok(known.index.clone()), Err)
     }
 
-    fn known(&self) -> Result<&Known, LogError> {
-        if let Some(known) = self.index.get() {
-            return Ok(known);
-        }
-        let known = match self.hint() {
-            Some(hint) => Known::whole(Arc::new(hint.to_index())),
-            None => {
-                let Rebuilt { index, broken } = self.rebuild(&mut EpochCache::default())?;
-                Known { index, broken }
+    /// As [`Segment::index`], with the reason why it does not cover everything.
+    pub(crate) fn known(&self) -> Result<Arc<Known>, LogError> {
+        loop {
+            if let Some(known) = self.handles.known() {
+                return Ok(known);
             }
-        };
-        Ok(self.index.get_or_init(|| known))
+            let next = self.next();
+            let known = match self.hint() {
+                Some(hint) => Known::whole(Arc::new(hint.to_index())),
+                None => {
+                    let Rebuilt { index, broken } = self.rebuild(&mut EpochCache::default())?;
+                    Known { index, broken }
+                }
+            };
+            // A rested segment that was written to meanwhile has an index that knows more.
+            if let Some(known) = self.handles.keep_known(Arc::new(known), || self.next() == next) {
+                return Ok(known);
+            }
+        }
     }
 
     /// Its index file, if that is sound and speaks of this very segment.
     pub(crate) fn hint(&self) -> Option<Hint> {
-        Hint::read(self.disk.as_ref(), &self.hint_path(), self.base, Some(self.next()), self.len())
+        Hint::read(self.files().disk().as_ref(), &self.hint_path(), self.base, Some(self.next()), self.len())
     }
 
     /// The contents of its index file. `epochs` are those of the log up to its end.
@@ -224,11 +214,6 @@ impl Segment {
         Ok(Batches { segment: self, walk, next: entry.offset })
     }
 
-    /// True if its file and its index are at hand.
-    fn is_open(&self) -> bool {
-        self.file.get().is_some() && self.index.get().is_some()
-    }
-
     /// Whole batches from the one that holds `from`, below `upto`, of about `bytes_max` bytes: see
     /// [`crate::Segments::read`]. Without patience, an error of kind [`io::ErrorKind::WouldBlock`] says that finding
     /// them takes the device.
@@ -239,7 +224,7 @@ impl Segment {
         bytes_max: u64,
         patience: Patience,
     ) -> Result<Option<Slice>, LogError> {
-        if patience == Patience::None && !self.is_open() {
+        if !self.handles.is_open() && patience == Patience::None {
             return Err(failed("look into", &self.path)(io::ErrorKind::WouldBlock.into()));
         }
         let index = self.index()?;
@@ -254,6 +239,8 @@ impl Segment {
             };
         };
         if first.next_offset() > upto {
+            // What follows it tells whether it claims more than it holds.
+            batches.step()?;
             return Ok(None);
         }
         let mut end = at + first.len as u64;
@@ -291,6 +278,9 @@ impl Batches<'_> {
     /// The next batch and its position; `None` at the end of the segment.
     pub(crate) fn step(&mut self) -> Result<Option<(u64, forebay_records::BatchHeader)>, LogError> {
         match self.walk.step().map_err(failed("read", &self.segment.path))? {
+            Step::Batch(_, header) if header.base_offset < self.next => {
+                Err(self.segment.corrupt(header.base_offset, "an offset goes back"))
+            }
             Step::Batch(at, header) => {
                 self.next = header.next_offset();
                 Ok(Some((at, header)))

@@ -83,10 +83,15 @@ impl Segments {
     ) -> Result<Option<Slice>, LogError> {
         self.check(from)?;
         let upto = upto.min(self.end());
-        match self.list.get(self.place(from)) {
-            Some(segment) if from < upto => segment.read(from, upto, bytes_max, patience),
-            Some(_) | None => Ok(None),
+        let place = self.place(from);
+        let Some(segment) = self.list.get(place).filter(|_| from < upto) else { return Ok(None) };
+        let slice = segment.read(from, upto, bytes_max, patience)?;
+        // All of a sealed segment that lies below the bound can be given; nothing would have its reader ask for ever.
+        let silent = slice.is_none() && place + 1 < self.list.len() && from < segment.next();
+        if silent && segment.next() <= upto {
+            return Err(segment.corrupt(from, "a batch claims more than there is"));
         }
+        Ok(slice)
     }
 
     /// The first batch below `upto` with a timestamp at or after `target` (in ms), alone.

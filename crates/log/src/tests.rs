@@ -3,8 +3,10 @@
 mod append;
 mod cut;
 mod fault;
+mod files;
 mod reading;
 mod recovery;
+mod rest;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::names::Kind;
 use crate::sealed::write_all;
-use crate::{Disk, Log, LogConfig, Open, RealDisk, Segments, Slice, Stamped};
+use crate::{Disk, Files, Log, LogConfig, Open, RealDisk, Segments, Slice, Stamped};
 
 const NOW: WallTime = WallTime(1_000_000);
 const ALL: Offset = Offset(i64::MAX);

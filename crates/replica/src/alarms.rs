@@ -13,6 +13,8 @@ pub(crate) enum Chore {
     Tend,
     /// Persisting the recovery point.
     Checkpoint,
+    /// Giving back what only a partition that is written needs.
+    Rest,
 }
 
 /// The chores of a writer's partitions, by when they are due. At most one of each kind per partition.
@@ -36,7 +38,7 @@ impl Alarms {
     }
 
     pub(crate) fn cancel(&mut self, slot: Slot) {
-        for chore in [Chore::Sync, Chore::Tend, Chore::Checkpoint] {
+        for chore in [Chore::Sync, Chore::Tend, Chore::Checkpoint, Chore::Rest] {
             if let Some(due) = self.set.remove(&(slot, chore)) {
                 self.by_time.remove(&(due, slot, chore));
             }
@@ -45,8 +47,13 @@ impl Alarms {
 
     /// The first alarm that is due, which it unsets.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<(Slot, Chore)> {
-        let (_, slot, chore) = self.by_time.first().copied().filter(|(due, _, _)| *due <= now)?;
-        self.by_time.pop_first();
+        let due = self.by_time.first().is_some_and(|(due, _, _)| *due <= now);
+        if due { self.take_first() } else { None }
+    }
+
+    /// The first alarm, due or not, which it unsets.
+    pub(crate) fn take_first(&mut self) -> Option<(Slot, Chore)> {
+        let (_, slot, chore) = self.by_time.pop_first()?;
         self.set.remove(&(slot, chore));
         Some((slot, chore))
     }

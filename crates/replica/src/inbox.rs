@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use crate::Refused;
 use crate::event::{Acks, Appended};
 use crate::intake::Batch;
-use crate::partition::{OpenError, Partition, PartitionConfig};
+use crate::partition::PartitionConfig;
+use crate::tenant::Tenant;
 
 /// Names an open partition to its writer. Drawn once per opening and never used again, so that what is on its way to
 /// a partition that was closed cannot reach its successor.
@@ -36,8 +37,8 @@ pub(crate) enum Message {
     Delete(Slot, Reply<()>),
     /// A sync ended: everything below the offset is durable, or a sentence says why not.
     Synced(Slot, Offset, Result<(), String>),
-    /// Open a log.
-    Open(Box<Opening>),
+    /// Own a partition that was opened elsewhere.
+    Adopt(Box<Tenant>),
     /// Remove what lies on the disk of a partition that is not open.
     DeleteStray(PartitionId, Reply<()>),
     /// Finish: close every log (`true`), or leave them as they are. Then tell, if asked, whether all are sound.
@@ -60,7 +61,6 @@ pub(crate) struct Opening {
     pub(crate) config: PartitionConfig,
     pub(crate) epoch: LeaderEpoch,
     pub(crate) clean: bool,
-    pub(crate) reply: oneshot::Sender<Result<Arc<Partition>, OpenError>>,
 }
 
 /// The way into a writer. Appends are bounded ([`limits::WRITER_QUEUE_MAX`]); everything else is bounded by the

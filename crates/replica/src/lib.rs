@@ -14,12 +14,16 @@
 //!                                     +---> Effect::Publish -> View (readers), waiters woken
 //!  answer  <------------------------- +---> Effect::Answer
 //! ```
+//! A log is opened, and recovered where needed, on a reader's thread, and then handed to its writer through the inbox: a
+//! writer that waits for its disk keeps nobody from reading a partition that was not open yet.
+//!
 //! [`Replica`], [`producers`] and [`intake`] are pure: no clock, file, thread or task. [`Volume`] hosts many replicas
 //! on few writer threads. Readers never meet the writer: they read [`View`]s.
 //!
 //! This room knows no topics' names, no protocol and no metadata.
 
 mod alarms;
+mod claims;
 mod event;
 mod inbox;
 pub mod intake;

@@ -25,6 +25,11 @@ impl Readers {
         answer.await.ok()
     }
 
+    /// Has `work` done on a reader thread. False if too much waits already, or the volume has stopped.
+    pub(crate) fn submit(&self, work: impl FnOnce() + Send + 'static) -> bool {
+        self.0.submit(Box::new(work)).is_ok()
+    }
+
     /// Lets the readers finish what is queued, and ends them.
     pub(crate) fn stop(&self) -> bool {
         self.0.stop()

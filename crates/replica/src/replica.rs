@@ -150,6 +150,15 @@ impl Replica {
         self.syncing
     }
 
+    /// Gives memory back that only a replica in use needs.
+    pub fn shrink(&mut self) {
+        if self.committing.is_empty() {
+            self.committing = BTreeMap::new();
+        }
+        self.writing.shrink_to_fit();
+        self.deleting.shrink_to_fit();
+    }
+
     /// When `Timeout` is due.
     pub fn next_timeout(&self) -> Option<Instant> {
         let expiry_due = (!self.producers.is_empty()).then_some(self.expiry_due);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use forebay_base::{Clock, Instant, LeaderEpoch, Offset};
-use forebay_log::{Disk, Log, LogError, Stamped, SyncPool};
+use forebay_log::{Files, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
+use crate::claims::Claims;
 use crate::event::{Appended, Effect, Event, Ticket};
 use crate::inbox::{Append, Inbox, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
@@ -23,11 +24,12 @@ const GATHER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// What a writer's partitions share.
 #[derive(Debug)]
 pub(crate) struct Site {
-    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) files: Arc<Files>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pool: Arc<SyncPool>,
     pub(crate) readers: Readers,
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) claims: Claims,
     pub(crate) partitions_path: PathBuf,
 }
 
@@ -57,6 +59,8 @@ pub(crate) struct Tenant {
     troubled: bool,
     /// Start and durable end as of the last checkpoint.
     checkpointed: (Offset, Offset),
+    /// The end when it was last asked to rest.
+    idle_since: Offset,
 }
 
 /// May a gathered write go to the active segment?
@@ -72,16 +76,16 @@ enum Room {
 impl Tenant {
     /// Opens and recovers a log, and the producers' state with it.
     pub(crate) fn open(site: &Arc<Site>, opening: &Opening) -> Result<Self, OpenError> {
-        let Opening { id, slot, config, epoch, clean, .. } = opening;
+        let Opening { id, slot, config, epoch, clean } = opening;
         let dir = site.partitions_path.join(id.to_string());
-        let log = Log::open(Arc::clone(&site.disk), &dir, config.log.clone(), *clean)?;
+        let log = Log::open_among(&site.files, &dir, config.log.clone(), *clean)?;
         let producers = recover_producers(&log, site.clock.as_ref())?;
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
         let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
         let view = view(&core, &log);
         let partition =
             Arc::new(Partition::new(*id, *slot, Arc::clone(&site.inbox), site.readers.clone(), view));
-        let checkpointed = (log.start(), log.durable_end());
+        let (checkpointed, idle_since) = ((log.start(), log.durable_end()), log.end());
         Ok(Self {
             partition,
             slot: *slot,
@@ -99,11 +103,16 @@ impl Tenant {
             closing: Vec::new(),
             troubled: false,
             checkpointed,
+            idle_since,
         })
     }
 
     pub(crate) fn partition(&self) -> &Arc<Partition> {
         &self.partition
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
     }
 
     pub(crate) fn config(&self) -> &PartitionConfig {
@@ -323,6 +332,34 @@ impl Tenant {
         (self.log.start(), self.log.durable_end()) != self.checkpointed
     }
 
+    /// True if it holds what only a partition that is written needs.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.log.is_awake() && self.core.failure().is_none()
+    }
+
+    /// Gives that back if nothing was written since it was last asked, or if it must.
+    pub(crate) fn rest(&mut self, must: bool) {
+        let idle = self.log.end() == std::mem::replace(&mut self.idle_since, self.log.end());
+        if !(idle || must) || !self.is_awake() || !self.queue.is_empty() || self.core.is_syncing() {
+            return;
+        }
+        match self.log.rest() {
+            Ok(()) => self.step(Event::RolledDurable { upto: self.log.durable_end() }),
+            Err(error) => {
+                self.fault(&error);
+            }
+        }
+        // Empty ones may hold as much memory as all the rest of the partition.
+        (self.queue, self.stamped) = Default::default();
+        if self.appends.is_empty() {
+            self.appends = BTreeMap::new();
+        }
+        if self.deletions.is_empty() {
+            self.deletions = BTreeMap::new();
+        }
+        self.core.shrink();
+    }
+
     /// Takes no more appends; [`Tenant::is_quiet`] says when to finish.
     pub(crate) fn begin_close(&mut self, reply: Reply<()>) {
         self.closing.push(reply);
@@ -346,6 +383,8 @@ impl Tenant {
             tracing::error!(partition = %self.partition.id(), %reason, "the log was not closed cleanly");
         }
         let sound = closed.is_ok();
+        // Before anybody hears of it, who may open it again at once.
+        self.release();
         for reply in self.closing.drain(..) {
             let _ = reply.send(closed.clone().map_err(Refused::Storage));
         }
@@ -360,6 +399,11 @@ impl Tenant {
         self.refuse_queued(&Refused::NotLeader);
         self.partition.wake();
         self.log.delete().map_err(|error| Refused::Storage(error.to_string()))
+    }
+
+    /// Lets somebody else open it.
+    fn release(&self) {
+        self.site.claims.release(self.partition.id(), self.slot);
     }
 
     /// Gives up after a panic: everybody who waits is told, readers keep the last view.

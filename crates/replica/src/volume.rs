@@ -1,18 +1,20 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use forebay_base::{Clock, LeaderEpoch, PartitionId, WorkerHandle, Workers, crc32c};
-use forebay_log::{Disk, SyncPool};
+use forebay_log::{Files, SyncPool};
 use tokio::sync::oneshot;
 
 use crate::Refused;
+use crate::claims::Claims;
 use crate::inbox::{Inbox, Message, Opening, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::readers::Readers;
-use crate::tenant::Site;
-use crate::writer::Writer;
+use crate::tenant::{Site, Tenant};
+use crate::writer::{Writer, sentence};
 
 /// The partitions of one data directory: a few writers that own them, one sync engine, and readers for what is cold.
 pub struct Volume {
@@ -23,7 +25,7 @@ pub struct Volume {
 }
 
 struct Running {
-    inbox: Arc<Inbox>,
+    site: Arc<Site>,
     handle: Box<dyn WorkerHandle>,
     /// Set by the writer when it is done: true if all its logs are sound on the disk.
     outcome: Arc<OnceLock<bool>>,
@@ -50,7 +52,7 @@ impl Volume {
     /// Starts `threads` of each kind (at least one each). Partitions lie in
     /// `partitions_path`, each in a directory of its own, and are opened one by one.
     pub fn start(
-        disk: Arc<dyn Disk>,
+        files: &Arc<Files>,
         workers: &dyn Workers,
         clock: Arc<dyn Clock>,
         partitions_path: PathBuf,
@@ -60,25 +62,27 @@ impl Volume {
         let readers = Readers::start(workers, threads.readers);
         let start = |number: usize| {
             let inbox = Arc::new(Inbox::new(workers.doorbell()));
-            let site = Site {
-                disk: Arc::clone(&disk),
+            let site = Arc::new(Site {
+                files: Arc::clone(files),
                 clock: Arc::clone(&clock),
                 pool: Arc::clone(&pool),
                 readers: readers.clone(),
                 inbox: Arc::clone(&inbox),
+                claims: Claims::default(),
                 partitions_path: partitions_path.clone(),
-            };
+            });
             let outcome = Arc::new(OnceLock::new());
-            let writer = Writer::new(Arc::new(site), Arc::clone(&outcome));
+            let writer = Writer::new(Arc::clone(&site), Arc::clone(&outcome));
             let handle =
                 workers.start(&format!("writer-{number}"), Arc::clone(inbox.bell()), Box::new(writer));
-            Running { inbox, handle, outcome }
+            Running { site, handle, outcome }
         };
         let writers = (0..threads.writers.max(1)).map(start).collect();
         Self { writers, pool, readers, next_slot: AtomicU64::new(0) }
     }
 
-    /// Opens a partition's log, recovering it unless the last stop was `clean`, and leads in `epoch`.
+    /// Opens a partition's log, recovering it unless the last stop was `clean`, and leads in `epoch`. A reader's thread
+    /// does it, and the writer is not waited for; no answer comes if too many reads wait already.
     pub fn open(
         &self,
         id: PartitionId,
@@ -88,14 +92,25 @@ impl Volume {
     ) -> oneshot::Receiver<Result<Arc<Partition>, OpenError>> {
         let (reply, answer) = oneshot::channel();
         let slot = Slot(self.next_slot.fetch_add(1, Ordering::Relaxed));
-        self.inbox(id).post(Message::Open(Box::new(Opening { id, slot, config, epoch, clean, reply })));
+        let site = Arc::clone(&self.writer(id).site);
+        if !site.claims.take(id, slot) {
+            let _ = reply.send(Err(OpenError::AlreadyOpen));
+            return answer;
+        }
+        let open = {
+            let site = Arc::clone(&site);
+            move || drop(reply.send(open(&site, &Opening { id, slot, config, epoch, clean })))
+        };
+        if !self.readers.submit(open) {
+            site.claims.release(id, slot);
+        }
         answer
     }
 
     /// Removes, durably, what lies on the disk of a partition that is not open.
     pub fn delete_stray(&self, id: PartitionId) -> oneshot::Receiver<Result<(), Refused>> {
         let (reply, answer) = oneshot::channel();
-        self.inbox(id).post(Message::DeleteStray(id, reply));
+        self.writer(id).site.inbox.post(Message::DeleteStray(id, reply));
         answer
     }
 
@@ -107,7 +122,7 @@ impl Volume {
         let mut answers = Vec::with_capacity(self.writers.len());
         for writer in &self.writers {
             let (told, answer) = oneshot::channel();
-            writer.inbox.post(Message::Stop(true, Some(told)));
+            writer.site.inbox.post(Message::Stop(true, Some(told)));
             answers.push((answer, writer));
         }
         let mut sound = true;
@@ -124,7 +139,7 @@ impl Volume {
     /// everything stays as it lies.
     pub fn stop(self, clean: bool) -> bool {
         for writer in &self.writers {
-            writer.inbox.post(Message::Stop(clean, None));
+            writer.site.inbox.post(Message::Stop(clean, None));
         }
         let mut sound = clean;
         for Running { handle, outcome, .. } in self.writers {
@@ -136,9 +151,27 @@ impl Volume {
     }
 
     /// A partition belongs to one writer; a topic's partitions are spread over all.
-    fn inbox(&self, id: PartitionId) -> &Inbox {
+    fn writer(&self, id: PartitionId) -> &Running {
         let spread = crc32c(&id.topic.0.0).wrapping_add(id.index.unsigned_abs()) as usize;
-        &self.writers[spread % self.writers.len()].inbox
+        &self.writers[spread % self.writers.len()]
+    }
+}
+
+/// Opens a log and hands it to its writer: what is sent to the partition from here on comes after it.
+fn open(site: &Arc<Site>, opening: &Opening) -> Result<Arc<Partition>, OpenError> {
+    let opened = catch_unwind(AssertUnwindSafe(|| Tenant::open(site, opening)))
+        .unwrap_or_else(|panic| Err(OpenError::Panicked(sentence(panic.as_ref()))));
+    match opened {
+        Ok(tenant) => {
+            let partition = Arc::clone(tenant.partition());
+            site.inbox.post(Message::Adopt(Box::new(tenant)));
+            Ok(partition)
+        }
+        Err(error) => {
+            site.claims.note_refused();
+            site.claims.release(opening.id, opening.slot);
+            Err(error)
+        }
     }
 }
 

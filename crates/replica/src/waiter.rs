@@ -73,7 +73,12 @@ pub struct WatchGuard {
 impl Drop for WatchGuard {
     fn drop(&mut self) {
         if let Some(waiters) = self.waiters.upgrade() {
-            waiters.lock().list.remove(&self.number);
+            let mut watching = waiters.lock();
+            watching.list.remove(&self.number);
+            if watching.list.is_empty() {
+                // An emptied map keeps its memory, and there may be very many partitions.
+                watching.list = BTreeMap::new();
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::Refused;
 use crate::alarms::{Alarms, Chore};
-use crate::inbox::{Message, Opening, Reply, Slot};
-use crate::partition::{OpenError, Partition};
+use crate::inbox::{Message, Reply, Slot};
+use crate::partition::Partition;
 use crate::tenant::{Site, Tenant};
 
 /// How long a recovery point may lag behind. It bounds what a start after a crash checks, not what survives.
@@ -19,6 +19,12 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
 /// Chores done per turn, so that appends never wait for a whole round of them.
 const CHORES_PER_TURN: usize = 4;
+
+/// How long a partition that is not written to keeps its descriptor and its index, at least.
+const REST_AFTER: Duration = Duration::from_secs(10);
+
+/// Partitions put to rest per turn.
+const RESTS_PER_TURN: usize = 32;
 
 /// A partition's place on its writer.
 enum Seat {
@@ -41,12 +47,15 @@ struct Ended {
 pub(crate) struct Writer {
     site: Arc<Site>,
     seats: BTreeMap<Slot, Seat>,
-    ids: HashMap<PartitionId, Slot>,
+    /// Those that broke and may be opened anew.
+    broken: HashMap<PartitionId, Slot>,
     /// Partitions with queued appends.
     touched: BTreeSet<Slot>,
     /// Partitions that may have answers to send at the end of the turn.
     served: Vec<Slot>,
     alarms: Alarms,
+    /// Partitions that hold a descriptor for writing, those first that took it up first.
+    rests: Alarms,
     stopping: bool,
     /// True while every log was opened and closed soundly.
     sound: bool,
@@ -61,10 +70,11 @@ impl Writer {
         Self {
             site,
             seats: BTreeMap::new(),
-            ids: HashMap::new(),
+            broken: HashMap::new(),
             touched: BTreeSet::new(),
             served: Vec::new(),
             alarms: Alarms::default(),
+            rests: Alarms::default(),
             stopping: false,
             sound: true,
             told: Vec::new(),
@@ -100,7 +110,7 @@ impl Writer {
                 self.settle(slot);
             }
             Message::Delete(slot, reply) => self.delete(slot, reply),
-            Message::Open(opening) => self.open(*opening),
+            Message::Adopt(tenant) => self.adopt(tenant),
             Message::DeleteStray(id, reply) => {
                 let _ = reply.send(self.delete_stray(id));
             }
@@ -139,7 +149,10 @@ impl Writer {
         let reason: Arc<str> = format!("an internal fault stopped the partition: {}", sentence(panic)).into();
         tracing::error!(partition = %tenant.partition().id(), %reason, "isolated; reads go on");
         self.sound = false;
+        let id = tenant.partition().id();
         let partition = tenant.break_down(&reason);
+        self.site.claims.release(id, slot);
+        self.broken.insert(id, slot);
         self.seats.insert(slot, Seat::Broken(partition, reason));
     }
 
@@ -150,8 +163,10 @@ impl Writer {
             return;
         }
         if let Some(tenant) = self.vacate(slot) {
+            let id = tenant.partition().id();
             let closed = catch_unwind(AssertUnwindSafe(|| tenant.finish()));
             self.sound &= closed.unwrap_or(false);
+            self.site.claims.release(id, slot);
         }
     }
 
@@ -159,9 +174,9 @@ impl Writer {
     fn vacate(&mut self, slot: Slot) -> Option<Tenant> {
         match self.seats.remove(&slot)? {
             Seat::Running(tenant) => {
-                self.ids.remove(&tenant.partition().id());
                 self.touched.remove(&slot);
                 self.alarms.cancel(slot);
+                self.rests.cancel(slot);
                 Some(*tenant)
             }
             broken @ Seat::Broken(..) => {
@@ -171,38 +186,27 @@ impl Writer {
         }
     }
 
-    fn open(&mut self, opening: Opening) {
-        let (id, slot) = (opening.id, opening.slot);
+    fn adopt(&mut self, tenant: Box<Tenant>) {
+        let (id, slot) = (tenant.partition().id(), tenant.slot());
+        if let Some(broken) = self.broken.remove(&id) {
+            self.seats.remove(&broken);
+        }
+        self.seats.insert(slot, Seat::Running(tenant));
+        self.schedule(slot, Chore::Tend);
         if self.stopping {
-            // Who asked sees that the reply is gone.
-            return;
+            self.close(slot);
         }
-        if let Some(known) = self.ids.get(&id).copied() {
-            if matches!(self.seats.get(&known), Some(Seat::Running(_))) {
-                let _ = opening.reply.send(Err(OpenError::AlreadyOpen));
-                return;
-            }
-            self.seats.remove(&known);
-        }
-        let opened = catch_unwind(AssertUnwindSafe(|| Tenant::open(&self.site, &opening)))
-            .unwrap_or_else(|panic| Err(OpenError::Panicked(sentence(panic.as_ref()))));
-        // The next start must look at a log that was refused, so the clean mark must not be left.
-        self.sound &= opened.is_ok();
-        let answer = opened.map(|tenant| {
-            let partition = Arc::clone(tenant.partition());
-            self.seats.insert(slot, Seat::Running(Box::new(tenant)));
-            self.ids.insert(id, slot);
-            self.schedule(slot, Chore::Tend);
-            partition
-        });
-        let _ = opening.reply.send(answer);
     }
 
     fn delete(&mut self, slot: Slot, reply: Reply<()>) {
         let answer = match self.seats.get(&slot) {
             Some(Seat::Running(_)) => match self.vacate(slot) {
-                Some(tenant) => catch_unwind(AssertUnwindSafe(|| tenant.delete()))
-                    .unwrap_or_else(|panic| Err(Refused::Storage(sentence(panic.as_ref())))),
+                Some(tenant) => {
+                    let id = tenant.partition().id();
+                    let deleted = catch_unwind(AssertUnwindSafe(|| tenant.delete()));
+                    self.site.claims.release(id, slot);
+                    deleted.unwrap_or_else(|panic| Err(Refused::Storage(sentence(panic.as_ref()))))
+                }
                 None => Err(Refused::NotLeader),
             },
             Some(Seat::Broken(partition, _)) => {
@@ -215,15 +219,15 @@ impl Writer {
     }
 
     fn delete_stray(&mut self, id: PartitionId) -> Result<(), Refused> {
-        if let Some(slot) = self.ids.get(&id).copied() {
-            if matches!(self.seats.get(&slot), Some(Seat::Running(_))) {
-                return Err(Refused::Storage("the partition is open".to_owned()));
-            }
+        if self.site.claims.is_taken(id) {
+            return Err(Refused::Storage("the partition is open".to_owned()));
+        }
+        if let Some(slot) = self.broken.remove(&id) {
             self.seats.remove(&slot);
-            self.ids.remove(&id);
         }
         let dir = self.site.partitions_path.join(id.to_string());
-        remove_partition(self.site.disk.as_ref(), &dir).map_err(|error| Refused::Storage(error.to_string()))
+        remove_partition(self.site.files.disk().as_ref(), &dir)
+            .map_err(|error| Refused::Storage(error.to_string()))
     }
 
     fn stop(&mut self, clean: bool) {
@@ -234,9 +238,7 @@ impl Writer {
             self.seats.clear();
         }
         for slot in slots {
-            let (reply, _) = oneshot::channel();
-            self.ask(slot, reply, Tenant::begin_close);
-            self.settle(slot);
+            self.close(slot);
         }
     }
 
@@ -249,6 +251,13 @@ impl Writer {
         }
     }
 
+    /// Closes a partition that nobody asked to close.
+    fn close(&mut self, slot: Slot) {
+        let (reply, _) = oneshot::channel();
+        self.ask(slot, reply, Tenant::begin_close);
+        self.settle(slot);
+    }
+
     /// True if it shall stop and no partition runs any more; those that broke have nothing left to do.
     fn is_done(&self) -> bool {
         self.stopping && !self.seats.values().any(|seat| matches!(seat, Seat::Running(_)))
@@ -257,29 +266,51 @@ impl Writer {
     /// Sets the next alarm of a partition, in place of one that is set.
     fn schedule(&mut self, slot: Slot, chore: Chore) {
         let Some(Seat::Running(tenant)) = self.seats.get(&slot) else { return };
+        let now = self.site.clock.now();
         let due = match chore {
             Chore::Sync => tenant.sync_due(),
-            Chore::Tend => Some(self.site.clock.now() + tenant.config().retention_check),
-            Chore::Checkpoint => Some(self.site.clock.now() + CHECKPOINT_EVERY),
+            Chore::Tend => Some(now + tenant.config().retention_check),
+            Chore::Checkpoint => Some(now + CHECKPOINT_EVERY),
+            Chore::Rest => Some(now + REST_AFTER),
         };
+        let alarms = if chore == Chore::Rest { &mut self.rests } else { &mut self.alarms };
         if let Some(due) = due {
-            self.alarms.set(due, slot, chore);
+            alarms.set(due, slot, chore);
         }
     }
 
-    fn arm_sync(&mut self, slot: Slot) {
-        if !self.alarms.is_set(slot, Chore::Sync) {
+    /// Sets the alarms that follow from what was written.
+    fn arm(&mut self, slot: Slot) {
+        let Some(Seat::Running(tenant)) = self.seats.get(&slot) else { return };
+        let (dirty, awake) = (tenant.is_dirty(), tenant.is_awake());
+        if tenant.sync_due().is_some() && !self.alarms.is_set(slot, Chore::Sync) {
             self.schedule(slot, Chore::Sync);
         }
-    }
-
-    fn arm_checkpoint(&mut self, slot: Slot) {
-        if let Some(Seat::Running(tenant)) = self.seats.get(&slot)
-            && tenant.is_dirty()
-            && !self.alarms.is_set(slot, Chore::Checkpoint)
-        {
+        if dirty && !self.alarms.is_set(slot, Chore::Checkpoint) {
             self.schedule(slot, Chore::Checkpoint);
         }
+        if awake && !self.rests.is_set(slot, Chore::Rest) {
+            self.schedule(slot, Chore::Rest);
+        }
+    }
+
+    /// Puts partitions to rest: those that are due, and as many more as hold too many descriptors.
+    fn rest(&mut self) {
+        for _ in 0..RESTS_PER_TURN {
+            if !self.rest_one() {
+                return;
+            }
+        }
+    }
+
+    /// Puts the one to rest that took up its descriptor first, if its time has come or there are too many; false if not.
+    fn rest_one(&mut self) -> bool {
+        let must = self.site.files.is_crowded();
+        let next = if must { self.rests.take_first() } else { self.rests.take_due(self.site.clock.now()) };
+        let Some((slot, _)) = next else { return false };
+        self.with(slot, |tenant| tenant.rest(must));
+        self.arm(slot);
+        true
     }
 
     /// Does some of the chores that are due; true if there are more.
@@ -293,10 +324,10 @@ impl Writer {
                     self.schedule(slot, Chore::Tend);
                 }
                 Chore::Checkpoint => self.with(slot, Tenant::checkpoint),
+                Chore::Rest => self.with(slot, |tenant| tenant.rest(false)),
                 Chore::Sync => self.with(slot, Tenant::tick),
             }
-            self.arm_sync(slot);
-            self.arm_checkpoint(slot);
+            self.arm(slot);
         }
         self.alarms.next().is_some_and(|due| due <= now)
     }
@@ -310,7 +341,7 @@ fn refusal(absent: Option<&Seat>) -> Refused {
     }
 }
 
-fn sentence(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn sentence(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".to_owned())
@@ -324,7 +355,11 @@ impl Worker for Writer {
         }
         for slot in std::mem::take(&mut self.touched) {
             self.with(slot, |_| {});
-            self.arm_sync(slot);
+            self.arm(slot);
+            // One comes to rest for each that takes up a descriptor.
+            if self.site.files.is_crowded() {
+                self.rest_one();
+            }
         }
         for Ended { slot, upto, result } in synced {
             self.with(slot, |tenant| {
@@ -332,21 +367,23 @@ impl Worker for Writer {
                 tenant.serve();
             });
             self.settle(slot);
-            self.arm_sync(slot);
-            self.arm_checkpoint(slot);
+            self.arm(slot);
         }
         self.answer();
         let more = self.chores();
+        self.rest();
         self.answer();
         if self.is_done() {
             self.seats.clear();
             self.site.inbox.close();
+            self.sound &= self.site.claims.are_sound();
             let _ = self.outcome.set(self.sound);
             for told in self.told.drain(..) {
                 let _ = told.send(self.sound);
             }
             return Turn::Done;
         }
-        if more { Turn::More } else { Turn::Wait(self.alarms.next()) }
+        let next = self.alarms.next().into_iter().chain(self.rests.next()).min();
+        if more { Turn::More } else { Turn::Wait(next) }
     }
 }

@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::directories::Directory;
-use crate::facts::{Facts, Memory, PartitionFacts, Quorum, VolumeFacts};
-use crate::partitions::Hosted;
+use crate::facts::{Facts, LogFacts, Memory, PartitionFacts, Quorum, VolumeFacts};
+use crate::partitions::{Hosted, Place};
 use crate::shared::Shared;
 
 /// A file system that does not tell its space for this long counts as not answering.
@@ -73,24 +73,25 @@ pub(super) async fn facts(shared: Arc<Shared>, probes: Arc<[Probe]>) -> Facts {
         memory: Memory { used_bytes: used as u64, limit_bytes: limit as u64 },
         fetch_sessions: shared.fetch_sessions.counts(),
         min_insync_replicas: usize::try_from(shared.config.min_insync_replicas).unwrap_or(1),
-        hosted: Box::new(move |id: PartitionId| partitions.get(id).map(partition)),
+        hosted: Box::new(move |id: PartitionId| partitions.place(id).map(partition)),
         connections: Box::new(move |after| shared.connections.page(after.id, after.limit)),
     }
 }
 
-fn partition(hosted: Hosted) -> PartitionFacts {
-    match hosted {
-        Hosted::Open { partition, .. } => {
+fn partition(place: Place) -> PartitionFacts {
+    match place {
+        Place::Unopened => PartitionFacts::default(),
+        Place::Tried(Hosted::Open { partition, .. }) => {
             let view = partition.view();
-            PartitionFacts {
+            let log = LogFacts {
                 start: view.start,
                 end: view.end,
                 high_watermark: view.high_watermark,
                 stable: view.stable,
                 size_bytes: view.size_bytes,
-                failed: view.failed.clone(),
-            }
+            };
+            PartitionFacts { log: Some(log), failed: view.failed.clone() }
         }
-        Hosted::Failed(reason) => PartitionFacts { failed: Some(reason), ..PartitionFacts::default() },
+        Place::Tried(Hosted::Failed(reason)) => PartitionFacts { log: None, failed: Some(reason) },
     }
 }

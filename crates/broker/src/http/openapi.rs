@@ -112,7 +112,7 @@ fn schemas() -> Value {
         "TopicList": object(json!({ "topics": list_of("Topic"), "next": maybe_text })),
         "Topic": object(json!({
             "id": text, "name": text, "partitions": number, "replication_factor": number, "status": status,
-            "size_bytes": number, "configs": { "type": "object", "additionalProperties": text },
+            "size_bytes": maybe_number, "configs": { "type": "object", "additionalProperties": text },
             "warnings": { "type": "array", "items": text },
         })),
         "PartitionList": object(json!({ "topic": text, "partitions": list_of("Partition") })),

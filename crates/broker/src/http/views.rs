@@ -8,7 +8,7 @@ use forebay_meta::Topic;
 use forebay_meta::status::{Status, VolumeState};
 use serde::Serialize;
 
-use crate::facts::{ConnectionFacts, Facts, PartitionFacts, PartitionRow, Quorum, VERSION, VolumeFacts};
+use crate::facts::{ConnectionFacts, Facts, LogFacts, PartitionRow, Quorum, VERSION, VolumeFacts};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ErrorView {
@@ -144,8 +144,8 @@ pub(super) struct TopicView {
     replication_factor: usize,
     /// The worst of its partitions.
     status: String,
-    /// Of the replicas on this node.
-    size_bytes: u64,
+    /// Of the replicas on this node; `None` while one of them is not open yet.
+    size_bytes: Option<u64>,
     configs: BTreeMap<String, String>,
     /// What its owner should know.
     warnings: Vec<&'static str>,
@@ -157,10 +157,12 @@ const ASYNC_WARNING: &str = "UNSAFE: flush.mode=async commits records before the
 
 impl TopicView {
     pub(super) fn of(facts: &Facts, topic: &Topic) -> Self {
-        let (mut status, mut size_bytes) = (Status::Online, 0);
+        let (mut status, mut size_bytes) = (Status::Online, Some(0));
         for row in facts.rows(topic) {
             status = status.max(facts.status(&row).status);
-            size_bytes += row.facts.map_or(0, |facts| facts.size_bytes);
+            if let Some(facts) = row.facts {
+                size_bytes = size_bytes.zip(facts.log).map(|(sum, log)| sum + log.size_bytes);
+            }
         }
         Self {
             id: topic.id.to_string(),
@@ -226,13 +228,13 @@ impl PartitionView {
             replicas: numbers(&row.assignment.replicas),
             in_sync_replicas: numbers(&row.assignment.isr),
             directories: row.assignment.directories.iter().map(ToString::to_string).collect(),
-            log: row.facts.as_ref().map(LogView::of),
+            log: row.facts.as_ref().and_then(|facts| facts.log.as_ref()).map(LogView::of),
         }
     }
 }
 
 impl LogView {
-    fn of(facts: &PartitionFacts) -> Self {
+    fn of(facts: &LogFacts) -> Self {
         let Offset(start_offset) = facts.start;
         Self {
             start_offset,

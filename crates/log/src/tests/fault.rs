@@ -20,6 +20,10 @@ pub(super) struct Faults {
     pub(super) fail_create: AtomicBool,
     /// The next syncs of a directory fail; so many.
     pub(super) fail_sync_dir: AtomicU64,
+    /// Files that are open.
+    pub(super) open: AtomicU64,
+    /// Files that were closed with bytes that were not synced.
+    pub(super) closed_unsynced: AtomicU64,
     /// The calls that matter for durability, in order.
     pub(super) calls: Mutex<Vec<String>>,
 }
@@ -35,6 +39,8 @@ impl FaultDisk {
             fail_truncate: AtomicBool::new(false),
             fail_create: AtomicBool::new(false),
             fail_sync_dir: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            closed_unsynced: AtomicU64::new(0),
             calls: Mutex::new(Vec::new()),
         }))
     }
@@ -59,6 +65,17 @@ struct FaultFile {
     file: Arc<dyn File>,
     disk: FaultDisk,
     path: std::path::PathBuf,
+    unsynced: AtomicBool,
+}
+
+impl Drop for FaultFile {
+    fn drop(&mut self) {
+        self.disk.0.open.fetch_sub(1, Ordering::SeqCst);
+        let hint = self.path.extension().is_some_and(|kind| kind != "log");
+        if *self.unsynced.get_mut() && !hint {
+            self.disk.0.closed_unsynced.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Disk for FaultDisk {
@@ -70,11 +87,10 @@ impl Disk for FaultDisk {
         if creates && !path.exists() {
             self.note("create", path);
         }
-        Ok(Arc::new(FaultFile {
-            file: RealDisk.open(path, how)?,
-            disk: self.clone(),
-            path: path.to_path_buf(),
-        }))
+        let file = RealDisk.open(path, how)?;
+        self.0.open.fetch_add(1, Ordering::SeqCst);
+        let unsynced = AtomicBool::new(false);
+        Ok(Arc::new(FaultFile { file, disk: self.clone(), path: path.to_path_buf(), unsynced }))
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.note("create_dir", path);
@@ -135,6 +151,7 @@ impl File for FaultFile {
             self.disk.0.room.store(room - written as u64, Ordering::SeqCst);
         }
         self.disk.note("write", &self.path);
+        self.unsynced.store(true, Ordering::SeqCst);
         self.file.write_at(at, &[IoSlice::new(&bytes[..written])])
     }
     fn len(&self) -> io::Result<u64> {
@@ -152,6 +169,7 @@ impl File for FaultFile {
             return Err(io::Error::other("the device failed"));
         }
         self.disk.note("sync", &self.path);
+        self.unsynced.store(false, Ordering::SeqCst);
         self.file.sync()
     }
     fn allocate(&self, at: u64, len: u64) -> io::Result<()> {

@@ -184,6 +184,19 @@ fn damage_to_a_header_is_told_from_the_end() {
     assert!(log.headers(Offset(0)).any(|header| header.is_err()));
 }
 
+/// A reader that is told of nothing where something is would ask for ever.
+#[test]
+fn a_batch_that_claims_more_than_there_is_is_damage_and_not_the_end() {
+    for (base, batch, asked) in [(0, 0, 0), (0, 1, 7), (20, 0, 20)] {
+        let place = Place::new();
+        let log = place.three_segments();
+        // The upper byte of a last offset delta.
+        damage(&place.path(Kind::Log, base), batch * batch_at(0, 5, 0, 1).info.len as u64 + 24);
+        let error = log.segments().read(Offset(asked), ALL, 1).unwrap_err();
+        assert!(matches!(error, LogError::Corrupt { .. }), "{base} {batch}: {error}");
+    }
+}
+
 #[test]
 fn batches_missing_from_the_end_of_a_segment_are_damage_and_not_the_end_of_the_log() {
     let place = Place::new();

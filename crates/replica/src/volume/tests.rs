@@ -37,7 +37,7 @@ impl House {
         let workers = ThreadWorkers::new(self.clock.clone());
         let path = self.dir.path().join("partitions");
         self.volume = Some(Volume::start(
-            disk,
+            &Files::new(disk, 64),
             &workers,
             self.clock.clone(),
             path,
