@@ -1,3 +1,5 @@
+mod positions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use forebay_records::{BatchHeader, TimestampType};
 use crate::Refused;
 use crate::event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 use crate::producers::{Producers, Verdict};
+pub use positions::Positions;
 
 /// How often silent producers are looked for; Kafka's `producer.id.expiration.check.interval.ms`.
 const EXPIRY_CHECK: Duration = Duration::from_secs(600);
@@ -19,39 +22,6 @@ const VISIBLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// With `flush.mode=async`, a sync starts at the latest so long after a write; it bounds what a power cut takes.
 const ASYNC_WITHIN: Duration = Duration::from_secs(1);
-
-/// Where a partition's log stands. Always in this order:
-///
-/// ```text
-///   start <= stable <= high_watermark <= durable <= end
-///     |         |            |              |        `- next offset to be written
-///     |         |            |              `- below: survives a power cut here
-///     |         |            `- below: committed, readable, never lost or changed again
-///     |         `- below: no open transaction (LSO); read_committed ends here
-///     `- below: deleted
-/// ```
-/// Only with `flush.mode=async` does the high watermark run ahead of `durable`, up to `end`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Positions {
-    /// First offset kept.
-    pub start: Offset,
-    /// First offset of an open transaction, or the high watermark.
-    pub stable: Offset,
-    /// First offset not committed.
-    pub high_watermark: Offset,
-    /// First offset that may not be durable here.
-    pub durable: Offset,
-    /// First offset not written.
-    pub end: Offset,
-}
-
-impl Positions {
-    /// True if they are in the order above, as far as it is the same in every flush mode.
-    pub fn hold(&self) -> bool {
-        let Self { start, stable, high_watermark, durable, end } = *self;
-        start <= stable && stable <= high_watermark && high_watermark <= end && durable <= end
-    }
-}
 
 /// May this replica write?
 #[derive(Debug, Clone, PartialEq, Eq)]
