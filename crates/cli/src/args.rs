@@ -1,7 +1,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::{bench, consume, log, output, produce, serve, topic};
+use crate::{bench, connections, consume, log, output, produce, serve, topic};
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FOREBAY_COMMIT"), ")");
 
@@ -36,6 +36,9 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Print the records of a topic
     Consume(consume::ConsumeArgs),
+    /// Look at servers
+    #[command(subcommand)]
+    Cluster(connections::ClusterCommand),
     /// Look at data directories
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -57,6 +60,7 @@ impl Cli {
             Command::Topic(command) => command.run(),
             Command::Produce(args) => args.run(),
             Command::Consume(args) => args.run(),
+            Command::Cluster(command) => command.run(),
             Command::Log(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions { shell } => {
@@ -87,6 +91,7 @@ mod tests {
             "topic add-partitions rain --partitions 4",
             "produce rain --file f --key-separator : --header a=b --header a=c --compression zstd --acks 1 --no-idempotence",
             "consume rain --from timestamp=2026-01-02T03:04:05Z --follow --max-messages 5 --partition 0 --format %v",
+            "cluster connections --http 127.0.0.1:9644 --output json",
             "log verify --data-dir a --rate 100M",
             "bench produce --connections 2 --in-flight 4 --batch-bytes 1M --total-bytes 1G --acks all",
             "bench produce --raw --rate 5000 --spread random --repeat 5 --server-pid 1 --series --no-check",

@@ -4,6 +4,7 @@
 //! args ─> serve ──────────────> room broker, in this process
 //!      ├> topic, produce,
 //!      │  consume, bench ─────> room client ── Kafka protocol ──> any server
+//!      ├> cluster ────────────> the HTTP door of a server
 //!      └> log verify ─────────> room broker's read-only check of a data directory
 //! ```
 //! What people read goes to standard error or is a table; what programs read goes to standard output alone.
@@ -11,6 +12,7 @@
 mod args;
 mod bench;
 mod cluster;
+mod connections;
 mod consume;
 mod failure;
 mod format;

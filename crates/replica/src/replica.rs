@@ -1,3 +1,5 @@
+mod positions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use forebay_records::{BatchHeader, TimestampType};
 use crate::Refused;
 use crate::event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 use crate::producers::{Producers, Verdict};
+pub use positions::Positions;
 
 mod positions;
 

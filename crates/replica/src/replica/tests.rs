@@ -347,9 +347,9 @@ fn an_answer_tells_when_its_batch_was_taken_written_and_committed() {
         scene.replica.step(Instant(30), Event::Written { bytes: 100, watched: true }, &mut effects);
         let synced = Event::Synced { upto: Offset(1), watched: false };
         scene.replica.step(Instant(70), synced, &mut effects);
-        effects.iter().find_map(|effect| match effect {
-            Effect::Answer { result, .. } => Some(result.as_ref().unwrap().passage),
-            _ => None,
+        effects.iter().find_map(|effect| {
+            let Effect::Answer { result, .. } = effect else { return None };
+            Some(result.as_ref().unwrap().passage)
         })
     };
     let (taken, written) = (Instant(10), Instant(30));
