@@ -1,11 +1,13 @@
 //! Chores of the checkout: `cargo xtask tidy` holds the rules of the code, `cargo xtask clients` runs the client
-//! matrix, `cargo xtask faults` breaks disks. Depends on nothing but the standard library, so that it builds in a second.
+//! matrix, `cargo xtask faults` breaks disks, `cargo xtask mutants` plants bugs. Depends on nothing but the standard
+//! library, so that it builds in a second.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to a terminal")]
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 mod faults;
+mod mutants;
 mod tidy;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
@@ -13,7 +15,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy             check the rules of the code (arrows, pure files, lengths, words, formats)
   tidy --ratchet   the same, and write today's lengths to xtask/ratchet.txt
   clients [NAME]   real clients against the real binary; NAME picks some (see tests/clients/run.sh)
-  faults [NAME]    power cuts, a frozen disk, slow clients; NAME picks some of power_cut, freeze, slow_parts";
+  faults [NAME]    power cuts, a frozen disk, slow clients; NAME picks some of power_cut, freeze, slow_parts
+  mutants [NAME]   plants bugs, each of which a test must notice; NAME picks some";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
         ["tidy", "--ratchet"] => tidy::ratchet(root()).and_then(|()| tidy::check(root())),
         ["clients", names @ ..] => clients(names),
         ["faults", names @ ..] => faults::run(root(), names),
+        ["mutants", names @ ..] => mutants::run(root(), names),
         [] | [..] => Err(USAGE.to_owned()),
     };
     match outcome {

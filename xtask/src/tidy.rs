@@ -6,6 +6,7 @@
 mod arrows;
 mod formats;
 mod length;
+mod mutants;
 mod pure;
 mod source;
 mod tree;
@@ -14,6 +15,8 @@ mod words;
 use std::fmt;
 use std::path::Path;
 
+#[cfg(test)]
+pub(crate) use mutants::MUTANTS;
 pub(crate) use source::Source;
 pub(crate) use tree::Tree;
 
@@ -49,6 +52,7 @@ pub(crate) fn findings(tree: &Tree) -> Vec<Finding> {
     length::check(tree, &mut all);
     words::check(tree, &mut all);
     formats::check(tree, &mut all);
+    mutants::check(tree, &mut all);
     all.sort();
     all
 }
@@ -56,7 +60,8 @@ pub(crate) fn findings(tree: &Tree) -> Vec<Finding> {
 /// `cargo xtask tidy`.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
     let tree = Tree::read(root)?;
-    let found = findings(&tree);
+    let mut found = findings(&tree);
+    mutants::check_built(&mutants::target(root), &mut found)?;
     if found.is_empty() {
         println!("tidy: {} files, nothing found; {}", tree.len(), length::summary(&tree));
         return Ok(());

@@ -8,6 +8,7 @@ mod codec;
 mod crc;
 mod ids;
 pub mod limits;
+mod mutants;
 mod piece;
 mod rng;
 mod time;
@@ -19,6 +20,9 @@ pub use ids::{
     BrokerEpoch, ClusterId, DirectoryId, Id128, LeaderEpoch, NodeId, Offset, ParseIdError, PartitionId,
     ProducerId, TopicId,
 };
+#[cfg(mutants)]
+pub use mutants::Disowned;
+pub use mutants::Mutant;
 pub use piece::{Piece, Region, total_len};
 pub use rng::{Rng, SeededRng, fresh_id};
 pub use time::{Clock, Instant, WallTime};

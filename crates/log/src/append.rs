@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_base::{Offset, WallTime};
+use forebay_base::{Mutant, Offset, WallTime};
 use forebay_records::{BatchHeader, HEADER_LEN};
 
 use crate::disk::{File, Open};
@@ -76,8 +76,11 @@ impl Log {
         if let Err(error) = write_batches(active.file.as_ref(), active.len, batches) {
             active.undone = true;
             let path = active.segment.path();
-            let (error, rollback) = (failed("write", path)(error), active.file.truncate(active.len));
-            let rollback = rollback.map_err(failed("undo a short write of", path));
+            let error = failed("write", path)(error);
+            if Mutant::TailNotTruncated.is_planted() {
+                return Err(error);
+            }
+            let rollback = active.file.truncate(active.len).map_err(failed("undo a short write of", path));
             self.or_poison(rollback)?;
             return Err(error);
         }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use forebay_base::{Workers, limits};
+use forebay_base::{Mutant, Workers, limits};
 
 use crate::disk::File;
 use crate::log::WriteBack;
@@ -25,7 +25,10 @@ impl fmt::Debug for SyncJob {
 
 impl SyncJob {
     fn run(self) {
-        let outcome = self.file.sync();
+        let mut outcome = self.file.sync();
+        if outcome.is_err() && Mutant::SyncErrorRetried.is_planted() {
+            outcome = self.file.sync();
+        }
         (self.done)(outcome);
     }
 }

@@ -1,5 +1,3 @@
-mod positions;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +8,6 @@ use forebay_records::{BatchHeader, TimestampType};
 use crate::Refused;
 use crate::event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 use crate::producers::{Producers, Verdict};
-pub use positions::Positions;
 
 mod positions;
 

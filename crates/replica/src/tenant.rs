@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forebay_base::{Clock, Instant, LeaderEpoch, Offset};
+use forebay_base::{Clock, Instant, LeaderEpoch, Mutant, Offset};
 use forebay_log::{Files, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
@@ -217,13 +217,16 @@ impl Tenant {
             self.step(Event::WriteFailed { reason });
             return;
         }
+        let bytes = batches.iter().map(|batch| batch.info.len as u64).sum();
+        if Mutant::ViewBeforeWrite.is_planted() {
+            self.step(Event::Written { bytes, watched: false });
+        }
         match self.log.append(&batches, self.site.clock.wall()) {
             Ok(()) => {
                 self.troubled &= overdue;
                 if let Some(back) = self.log.write_back_due() {
                     self.site.pool.write_back(back);
                 }
-                let bytes = batches.iter().map(|batch| batch.info.len as u64).sum();
                 self.step(Event::Written { bytes, watched: self.partition.is_watched() });
             }
             Err(error) => {

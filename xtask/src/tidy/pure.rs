@@ -62,7 +62,8 @@ pub(super) fn check_list(tree: &Tree, found: &mut Vec<Finding>) {
 }
 
 fn is_pure(path: &str) -> bool {
-    PURE.iter().any(|pure| path.starts_with(pure))
+    // Which bug is planted is read from the environment, in no product: see `mutants.rs`.
+    path != super::mutants::MUTANTS && PURE.iter().any(|pure| path.starts_with(pure))
 }
 
 #[cfg(test)]

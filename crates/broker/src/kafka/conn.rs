@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_base::{Piece, limits, total_len};
+use forebay_base::{Mutant, Piece, limits, total_len};
 use forebay_link::{Conn, FRAME_BUFFER_BYTES, FrameError, FrameReader};
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep};
@@ -137,6 +137,7 @@ impl Connection {
 
     /// Serves the connection until it ends.
     pub(super) async fn run(mut self) -> End {
+        let _eager = Mutant::EagerBuffers.is_planted().then(|| vec![1_u8; 256 * 1024]);
         loop {
             let event = poll_fn(|cx| match self.select(cx) {
                 Poll::Pending if self.untold => Poll::Ready(None),
@@ -151,7 +152,7 @@ impl Connection {
                     }
                 }
             }
-            if self.moved_bytes >= limits::YIELD_BYTES {
+            if self.moved_bytes >= limits::YIELD_BYTES && !Mutant::YieldRemoved.is_planted() {
                 self.moved_bytes = 0;
                 tokio::task::yield_now().await;
             }

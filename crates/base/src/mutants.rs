@@ -1,0 +1,67 @@
+//! Bugs on purpose. Each shows that a promise has a test: `cargo xtask mutants` plants one after the other and wants
+//! a test to fail.
+//!
+//! Without `--cfg mutants`, which nothing but that command sets, no bug can be planted and no code of one is compiled.
+
+/// A bug that can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// An answer does not own the file it is read from: who deletes the segment closes it.
+    DescriptorClosedUnderReader,
+    /// What is handed to the sync engine counts as durable.
+    AckBeforeSync,
+    /// A sync that failed is tried again, and believed.
+    SyncErrorRetried,
+    /// What a short write left behind the tracked end stays there.
+    TailNotTruncated,
+    /// Readers are shown batches that are about to be written.
+    ViewBeforeWrite,
+    /// A connection with something to do never lets others run.
+    YieldRemoved,
+    /// A connection has its largest buffer from the start.
+    EagerBuffers,
+}
+
+impl Mutant {
+    /// True if this bug was planted: never, in a product.
+    #[cfg(not(mutants))]
+    pub const fn is_planted(self) -> bool {
+        false
+    }
+
+    /// True if this bug was planted: the environment named it when it was first asked.
+    #[cfg(mutants)]
+    pub fn is_planted(self) -> bool {
+        static PLANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+        let planted = PLANTED.get_or_init(|| std::env::var("PLANTED_MUTANT").ok());
+        planted.as_ref().is_some_and(|name| *name == format!("{self:?}"))
+    }
+}
+
+/// A file that its owner closes while it is read: [`Mutant::DescriptorClosedUnderReader`].
+#[cfg(mutants)]
+#[derive(Debug)]
+pub struct Disowned(std::sync::Weak<dyn crate::Region>);
+
+#[cfg(mutants)]
+impl Disowned {
+    /// `file`, or if that bug was planted a `file` that lives as long as its other owners.
+    pub fn planted(file: std::sync::Arc<dyn crate::Region>) -> std::sync::Arc<dyn crate::Region> {
+        if Mutant::DescriptorClosedUnderReader.is_planted() {
+            return std::sync::Arc::new(Self(std::sync::Arc::downgrade(&file)));
+        }
+        file
+    }
+}
+
+#[cfg(mutants)]
+impl crate::Region for Disowned {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        let file = self.0.upgrade().ok_or_else(|| std::io::Error::other("the descriptor was closed"))?;
+        file.read_at(at, buf)
+    }
+
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
