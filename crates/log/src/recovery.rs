@@ -53,6 +53,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bo
         view: Arc::new(Segments::default()),
         poison: None,
         changed: !clean,
+        opened: None,
     };
     let found = Found { names: bases, clean };
     match state {

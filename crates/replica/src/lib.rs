@@ -28,6 +28,7 @@ pub mod producers;
 mod readers;
 mod refused;
 mod replica;
+mod retention_clock;
 mod tenant;
 mod threads;
 mod view;

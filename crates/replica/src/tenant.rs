@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use forebay_base::{Clock, Instant, LeaderEpoch, Offset};
+use forebay_base::{Clock, Instant, LeaderEpoch, Offset, WallTime};
 use forebay_log::{Disk, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
@@ -13,6 +13,7 @@ use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::producers::Producers;
 use crate::readers::Readers;
 use crate::replica::{Recovered, Replica};
+use crate::retention_clock::RetentionClock;
 use crate::view::View;
 
 mod act;
@@ -29,6 +30,16 @@ pub(crate) struct Site {
     pub(crate) readers: Readers,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) partitions_path: PathBuf,
+    /// Used by the writer's thread alone.
+    pub(crate) retention: Mutex<RetentionClock>,
+}
+
+impl Site {
+    /// The time by which records and segments age.
+    fn age_time(&self) -> WallTime {
+        let mut retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        retention.read(self.clock.now(), self.clock.wall())
+    }
 }
 
 /// A partition on its writer: the core, the log it decides about, and those who wait for an answer.
@@ -74,7 +85,8 @@ impl Tenant {
     pub(crate) fn open(site: &Arc<Site>, opening: &Opening) -> Result<Self, OpenError> {
         let Opening { id, slot, config, epoch, clean, .. } = opening;
         let dir = site.partitions_path.join(id.to_string());
-        let log = Log::open(Arc::clone(&site.disk), &dir, config.log.clone(), *clean)?;
+        let mut log = Log::open(Arc::clone(&site.disk), &dir, config.log.clone(), *clean)?;
+        log.age_from(site.age_time());
         let producers = recover_producers(&log, site.clock.as_ref())?;
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
         let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
@@ -172,7 +184,7 @@ impl Tenant {
 
     /// Rolls the log if `bytes` more want a new segment.
     fn make_room(&mut self, bytes: u64) -> Room {
-        if self.core.failure().is_some() || !self.log.wants_roll(bytes, self.site.clock.wall()) {
+        if self.core.failure().is_some() || !self.log.wants_roll(bytes, self.site.age_time()) {
             return Room::Ready;
         }
         // A roll syncs the same file. Of two syncs at once only one is told of an error, and the other's success
@@ -188,7 +200,7 @@ impl Tenant {
     }
 
     fn roll(&mut self) -> Result<(), String> {
-        let rolled = self.log.roll(&self.core.producers().encode(), self.site.clock.wall());
+        let rolled = self.log.roll(&self.core.producers().encode(), self.site.age_time());
         match rolled {
             Ok(()) => {
                 self.step(Event::RolledDurable { upto: self.log.durable_end() });
@@ -208,7 +220,7 @@ impl Tenant {
             self.step(Event::WriteFailed { reason });
             return;
         }
-        match self.log.append(&batches, self.site.clock.wall()) {
+        match self.log.append(&batches, self.site.age_time()) {
             Ok(()) => {
                 self.troubled &= overdue;
                 if let Some(back) = self.log.write_back_due() {
@@ -277,7 +289,7 @@ impl Tenant {
     /// Steps the core if its time has come.
     pub(crate) fn tick(&mut self) {
         if self.core.next_timeout().is_some_and(|due| due <= self.site.clock.now()) {
-            self.step(Event::Timeout { at: self.site.clock.wall() });
+            self.step(Event::Timeout { at: self.site.age_time() });
         }
     }
 
@@ -287,15 +299,15 @@ impl Tenant {
             return;
         }
         self.tick();
-        let wall = self.site.clock.wall();
-        if self.log.wants_roll(0, wall) && !self.core.is_syncing() {
+        let now = self.site.age_time();
+        if self.log.wants_roll(0, now) && !self.core.is_syncing() {
             // On a full disk the roll fails, and it is retention that makes room again.
             let rolled = self.roll();
             if rolled.is_err() && self.core.failure().is_some() {
                 return;
             }
         }
-        match self.log.retain(wall, self.core.positions().high_watermark) {
+        match self.log.retain(now, self.core.positions().high_watermark) {
             Ok(Some(to)) => self.step(Event::StartMoved { to }),
             Ok(None) => {}
             Err(error) => {

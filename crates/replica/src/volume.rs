@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use forebay_base::{Clock, LeaderEpoch, PartitionId, WorkerHandle, Workers, crc32c};
 use forebay_log::{Disk, SyncPool};
@@ -11,6 +11,7 @@ use crate::Refused;
 use crate::inbox::{Inbox, Message, Opening, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::readers::Readers;
+use crate::retention_clock::RetentionClock;
 use crate::tenant::Site;
 use crate::writer::Writer;
 
@@ -67,6 +68,7 @@ impl Volume {
                 readers: readers.clone(),
                 inbox: Arc::clone(&inbox),
                 partitions_path: partitions_path.clone(),
+                retention: Mutex::new(RetentionClock::new(clock.now(), clock.wall())),
             };
             let outcome = Arc::new(OnceLock::new());
             let writer = Writer::new(Arc::new(site), Arc::clone(&outcome));
