@@ -162,7 +162,6 @@ fn without_jumps_retention_is_on_time() {
 }
 
 #[test]
-#[ignore = "known to fail: retention believes whatever the wall clock says at the moment"]
 fn a_clock_that_jumps_an_hour_forth_deletes_nothing_too_early() {
     play(22, |scene| async move {
         scene.append(scene.true_ms()).await.unwrap();
@@ -262,7 +261,6 @@ fn records_without_a_timestamp_go_by_when_their_segment_was_closed() {
 }
 
 #[test]
-#[ignore = "known to fail: after a crash nobody knows the age of the last segment until the next append"]
 fn records_without_a_timestamp_go_after_a_power_cut_too() {
     let configs = [("retention.ms", "1800000"), ("segment.ms", "600000")];
     play_with(29, &configs, |scene| async move {

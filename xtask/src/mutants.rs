@@ -106,6 +106,7 @@ impl Build<'_> {
 }
 
 /// Plants the named bugs, or all. An error if a test passes with its bug or fails without.
+#[allow(clippy::disallowed_methods, reason = "a tool says how long it took")]
 pub(crate) fn run(root: &Path, names: &[&str]) -> Result<(), String> {
     if let Some(name) = names.iter().find(|name| WITNESSES.iter().all(|witness| witness.mutant != **name)) {
         let known: Vec<&str> = WITNESSES.iter().map(|witness| witness.mutant).collect();

@@ -39,6 +39,9 @@ pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 /// Metadata commands waiting for a decision.
 pub const PROPOSALS_MAX: usize = 1_024;
 
+/// Calls waiting for a storage thread of the metadata quorum; the Raft task makes a handful at a time.
+pub const METADATA_CALLS_MAX: usize = 64;
+
 /// A connection hands its worker thread on after sending or receiving this many bytes.
 pub const YIELD_BYTES: usize = 256 * 1024;
 

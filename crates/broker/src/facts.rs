@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_base::{BrokerEpoch, DirectoryId, NodeId, Offset, PartitionId, WallTime};
 use forebay_log::Space;
@@ -94,6 +95,26 @@ pub(crate) struct Quorum {
     pub(crate) used_bytes: u64,
     /// Space of the metadata log in all, in bytes.
     pub(crate) limit_bytes: u64,
+    /// For how long its disk has not answered a call; `None` if none is in work.
+    pub(crate) disk_silent_for: Option<Duration>,
+}
+
+/// A disk that has not answered for this long is complained about.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Figures of a disk that answers no more are complained about from this age on.
+const STALE: Duration = Duration::from_secs(10);
+
+impl Quorum {
+    /// What is wrong with its disk, as a sentence; `None` if nothing is.
+    fn complaint(&self) -> Option<String> {
+        let silent = self.disk_silent_for.filter(|silent| *silent >= SILENCE)?;
+        Some(format!(
+            "the disk of the metadata log has not answered for {} s: topics and settings can be changed again when it \
+             does, everything else goes on",
+            silent.as_secs()
+        ))
+    }
 }
 
 /// Memory that requests may take, in bytes.
@@ -114,6 +135,8 @@ pub(crate) struct VolumeFacts {
     pub(crate) path: PathBuf,
     /// Space of its file system, or why that is not known.
     pub(crate) space: Result<Space, String>,
+    /// How long ago it said so; zero: just now.
+    pub(crate) age: Duration,
 }
 
 impl VolumeFacts {
@@ -121,6 +144,7 @@ impl VolumeFacts {
     pub(crate) fn state(&self) -> VolumeState {
         match self.space {
             Ok(Space { free_bytes: 0, .. } | Space { free_files: 0, .. }) => VolumeState::Full,
+            Ok(_) if self.age >= STALE => VolumeState::Probing,
             Ok(_) => VolumeState::Normal,
             Err(_) => VolumeState::Probing,
         }
@@ -136,6 +160,10 @@ impl VolumeFacts {
             Ok(space) if space.free_files == 0 => {
                 Some(format!("the disk of {path} has no inodes left: remove some files from it"))
             }
+            Ok(_) if self.age >= STALE => Some(format!(
+                "the disk of {path} does not tell its free space: what is shown was true {} s ago",
+                self.age.as_secs()
+            )),
             Ok(_) => None,
             Err(reason) => Some(format!("the space of {path} is not known: {reason}")),
         }
@@ -192,7 +220,8 @@ impl Facts {
 
     /// What is wrong without making the node useless, a sentence each.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let mut complaints: Vec<String> = self.volumes.iter().filter_map(VolumeFacts::complaint).collect();
+        let volumes = self.volumes.iter().filter_map(VolumeFacts::complaint);
+        let mut complaints: Vec<String> = self.quorum.complaint().into_iter().chain(volumes).collect();
         let failed =
             self.led().filter(|led| led.facts.as_ref().is_some_and(|facts| facts.failed.is_some())).count();
         if failed > 0 {
@@ -358,8 +387,14 @@ pub(crate) mod testing {
                 last_failure: None,
                 used_bytes: 1000,
                 limit_bytes: 32 << 20,
+                disk_silent_for: None,
             },
-            volumes: vec![VolumeFacts { directory: DIRECTORY, path: "/data/1".into(), space: Ok(space) }],
+            volumes: vec![VolumeFacts {
+                directory: DIRECTORY,
+                path: "/data/1".into(),
+                space: Ok(space),
+                age: Duration::ZERO,
+            }],
             memory: Memory { used_bytes: 64, limit_bytes: 1 << 28 },
             fetch_sessions: FetchSessionCounts { sessions: 2, partitions: 50, evictions: 3 },
             min_insync_replicas: 1,

@@ -271,8 +271,12 @@ async fn start_controller(
     let Some(holder) = directories::with_metadata(env, directories)? else {
         return Err(NodeError::NoDirectory);
     };
-    let environment =
-        ControllerEnv { disk: env.disk.clone(), clock: env.clock.clone(), rng: env.rng.clone() };
+    let environment = ControllerEnv {
+        disk: env.disk.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+        workers: env.workers.clone(),
+    };
     let settings = ControllerConfig {
         log_bytes: config.metadata_log_preallocated_bytes,
         snapshot_bytes: config.metadata_snapshot_preallocated_bytes,

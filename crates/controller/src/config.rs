@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{Clock, NodeId, Rng};
+use forebay_base::{Clock, NodeId, Rng, Workers};
 use forebay_log::Disk;
 
 /// The outside world of a controller.
@@ -10,10 +10,12 @@ use forebay_log::Disk;
 pub struct ControllerEnv {
     /// Where it keeps its log and snapshots.
     pub disk: Arc<dyn Disk>,
-    /// Wall time, for decisions that depend on it.
+    /// Wall time, for decisions that depend on it, and monotonic time, for how long the disk has been silent.
     pub clock: Arc<dyn Clock>,
     /// For elections and proposal ids.
     pub rng: Arc<dyn Rng>,
+    /// Threads for its files.
+    pub workers: Arc<dyn Workers>,
 }
 
 /// How a controller is set up.

@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use forebay_base::{NodeId, limits};
 use forebay_meta::{Command, Image, Reply};
@@ -8,6 +9,7 @@ use tokio::task::JoinHandle;
 use crate::config::{ControllerConfig, ControllerEnv};
 use crate::propose::{Decider, Proposal, ProposeError};
 use crate::raft::{Publisher, with_rng};
+use crate::storage::StorageThread;
 use crate::supervise::{Running, Supervisor};
 
 /// A handle to the controller of this node; clones share it.
@@ -46,6 +48,8 @@ pub struct ControllerStatus {
     pub snapshot: Option<u64>,
     /// Index of the newest Image.
     pub image_index: i64,
+    /// For how long the disk has not answered a call for the metadata log or a snapshot; `None` if none is in work.
+    pub disk_silent_for: Option<Duration>,
 }
 
 /// What the handle and the tasks share.
@@ -59,6 +63,10 @@ pub(crate) struct Shared {
     /// True once shutdown was asked for.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) status: Mutex<ControllerStatus>,
+    /// Where the files of the log are read and written.
+    pub(crate) log_thread: Arc<StorageThread>,
+    /// Those of the snapshots: apart, so that a long snapshot holds up no proposal.
+    pub(crate) snapshot_thread: Arc<StorageThread>,
     proposals: mpsc::Sender<Proposal>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -66,6 +74,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn status(&self) -> MutexGuard<'_, ControllerStatus> {
         self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn stop_threads(&self) {
+        self.log_thread.stop();
+        self.snapshot_thread.stop();
     }
 
     fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
@@ -81,6 +94,8 @@ impl Controller {
     pub async fn start(env: ControllerEnv, config: ControllerConfig) -> Result<Self, StartError> {
         let (proposals, queue) = mpsc::channel(limits::PROPOSALS_MAX);
         let rng = env.rng.clone();
+        let thread = |name| StorageThread::start(env.workers.as_ref(), env.clock.clone(), name);
+        let (log_thread, snapshot_thread) = (thread("metadata-log"), thread("metadata-snapshot"));
         let shared = Arc::new(Shared {
             env,
             config,
@@ -88,22 +103,33 @@ impl Controller {
             running: watch::channel(None).0,
             stop: watch::channel(false).0,
             status: Mutex::default(),
+            log_thread,
+            snapshot_thread,
             proposals,
             tasks: Mutex::default(),
         });
         let mut supervisor = Supervisor::new(shared.clone());
-        with_rng(rng.clone(), supervisor.start()).await.map_err(StartError)?;
+        if let Err(failure) = with_rng(rng.clone(), supervisor.start()).await {
+            shared.stop_threads();
+            return Err(StartError(failure));
+        }
         let supervision = tokio::spawn(with_rng(rng.clone(), supervisor.run()));
         let decisions = tokio::spawn(with_rng(rng, Decider::new(shared.clone(), queue).run()));
         *shared.tasks() = vec![supervision, decisions];
         Ok(Self { shared })
     }
 
-    /// Has the leader decide `command` and waits until the outcome is committed.
+    /// Has the leader decide `command` and waits until the outcome is committed, for the time that
+    /// [`ControllerConfig::propose_timeout`] gives.
     ///
     /// Refusals of single items are part of the [`Reply`]; [`ProposeError`] means that nothing is known to have
     /// happened, and its docs say what may have.
     pub async fn propose(&self, command: Command) -> Result<Reply, ProposeError> {
+        self.propose_within(command, self.shared.config.propose_timeout).await
+    }
+
+    /// As [`Controller::propose`], for those who wait for less: the shorter of the two times counts.
+    pub async fn propose_within(&self, command: Command, limit: Duration) -> Result<Reply, ProposeError> {
         let (reply, answer) = oneshot::channel();
         let ask = async {
             self.shared
@@ -113,7 +139,7 @@ impl Controller {
                 .map_err(|_| ProposeError::Stopped)?;
             answer.await.map_err(|_| ProposeError::Stopped)?
         };
-        let limit = self.shared.config.propose_timeout;
+        let limit = limit.min(self.shared.config.propose_timeout);
         tokio::time::timeout(limit, ask).await.unwrap_or(Err(ProposeError::Timeout { limit }))
     }
 
@@ -123,18 +149,20 @@ impl Controller {
         self.shared.publisher.subscribe()
     }
 
-    /// What the controller is doing.
+    /// What the controller is doing. Waits for nothing, also while the disk does not answer.
     pub fn status(&self) -> ControllerStatus {
         let mut status = self.shared.status().clone();
         status.caught_up = self.shared.publisher.is_open();
         status.image_index = self.shared.publisher.newest().image.index;
+        let threads = [&self.shared.log_thread, &self.shared.snapshot_thread];
+        status.disk_silent_for = threads.into_iter().filter_map(|thread| thread.silent_for()).max();
         let running = self.shared.running.borrow().clone();
         let Some(running) = running else {
             (status.raft_alive, status.leader) = (false, None);
             return status;
         };
         let metrics = running.raft.metrics().borrow().clone();
-        let space = running.log.lock().space();
+        let space = running.log.space();
         ControllerStatus {
             leader: metrics.current_leader.and_then(|node| i32::try_from(node).ok()).map(NodeId),
             term: metrics.current_term,
@@ -174,5 +202,7 @@ impl Controller {
                 tracing::error!(%error, "a controller task panicked");
             }
         }
+        // Nothing of theirs is in work any more: the last thing they asked for was to be shut out.
+        self.shared.stop_threads();
     }
 }

@@ -6,6 +6,9 @@
 //!                                           +------------------ newest Image ------------------+
 //! ```
 //!
+//! Files are read and written on threads of their own: a disk that does not answer delays what must be written to it,
+//! and neither [`Controller::status`] nor whoever reads the last Image.
+//!
 //! The only room that names openraft. The Raft task is supervised: when it dies, of an error or a panic, it is
 //! started again from disk with back-off, while [`Controller::image`] keeps the last Image and proposals wait.
 //! This room does not know topics' data, clients, or what a node does with an Image.
@@ -14,6 +17,7 @@ mod config;
 mod controller;
 mod propose;
 mod raft;
+mod storage;
 pub mod store;
 mod supervise;
 

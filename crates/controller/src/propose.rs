@@ -193,10 +193,8 @@ impl Decider {
 
     /// Decides as many of the pending proposals as one entry takes; answers those at once that cannot be carried out.
     fn plan(&mut self, now: WallTime, running: &Running) -> Plan {
-        let (space, len_max) = {
-            let log = running.log.lock();
-            (log.space(), log.payload_bytes_max().saturating_sub(Batch::HEADER_LEN))
-        };
+        let (space, len_max) =
+            (running.log.space(), running.log.payload_bytes_max().saturating_sub(Batch::HEADER_LEN));
         let Newest { image, .. } = self.shared.publisher.newest();
         let mut working = Image::clone(&image);
         let batch =

@@ -66,10 +66,15 @@ impl Supervisor {
     pub(crate) async fn start(&mut self) -> Result<(), Failure> {
         let (config, env) = (&self.shared.config, &self.shared.env);
         let node = u64::try_from(config.node.0)?;
-        let log = LogStore::open(env.disk.as_ref(), &config.dir, LogConfig { log_bytes: config.log_bytes })?;
-        let snapshots = SnapshotStore::open(env.disk.as_ref(), &config.dir, config.snapshot_bytes)?;
-        let (log, snapshots) = (SharedLog::new(log), SharedSnapshots::new(snapshots));
-        let machine = Machine::open(snapshots.clone(), self.shared.publisher.clone())?;
+        let (disk, dir, log_bytes) = (env.disk.clone(), config.dir.clone(), config.log_bytes);
+        let thread = self.shared.log_thread.clone();
+        let log = thread.run(move || LogStore::open(disk.as_ref(), &dir, LogConfig { log_bytes })).await?;
+        let log = SharedLog::new(log, thread);
+        let (disk, dir, bytes) = (env.disk.clone(), config.dir.clone(), config.snapshot_bytes);
+        let thread = self.shared.snapshot_thread.clone();
+        let snapshots = thread.run(move || SnapshotStore::open(disk.as_ref(), &dir, bytes)).await?;
+        let snapshots = SharedSnapshots::new(snapshots, thread);
+        let machine = Machine::open(snapshots.clone(), self.shared.publisher.clone()).await?;
         let raft_config = Arc::new(raft_config().validate()?);
         let raft = Raft::new(node, raft_config, NoPeers, RaftLog(log.clone()), machine).await?;
         let initialized = match raft.is_initialized().await {
@@ -130,9 +135,10 @@ impl Supervisor {
         tokio::time::timeout(time, stop.wait_for(|stop| *stop)).await.is_ok()
     }
 
-    /// Nothing that still runs of this Raft task may touch the disk once the next one is started.
+    /// Nothing that still runs of this Raft task may touch the disk once the next one is started, so this waits for a
+    /// disk that does not answer.
     async fn retire(&self, running: Running) {
-        let space = running.log.lock().space();
+        let space = running.log.space();
         {
             let mut status = self.shared.status();
             (status.space_used, status.space_total) = (space.used, space.total);
@@ -142,8 +148,18 @@ impl Supervisor {
         if tokio::time::timeout(JOIN_MAX, running.raft.shutdown()).await.is_err() {
             tracing::warn!("the Raft task does not end; it is left behind without access to the disk");
         }
-        running.log.lock().fence("the Raft task has ended");
-        running.snapshots.lock().fence("the Raft task has ended");
+        const ENDED: &str = "the Raft task has ended";
+        let log = running.log.call(|store| {
+            store.fence(ENDED);
+            Ok(())
+        });
+        let snapshots = running.snapshots.call(|store| {
+            store.fence(ENDED);
+            Ok(())
+        });
+        if let (Err(error), _) | (_, Err(error)) = (log.await, snapshots.await) {
+            tracing::error!(%error, "the files of a Raft task that has ended cannot be closed to it");
+        }
     }
 
     async fn watch(&mut self, running: &Running) -> Ended {
@@ -155,13 +171,21 @@ impl Supervisor {
             if let Err(fatal) = &now.running_state {
                 return Ended::Died(fatal.to_string());
             }
-            self.catch_up(running, &now).await;
-            if !elect_asked && self.is_sole_voter(&now) && now.current_leader.is_none() {
-                elect_asked = true;
-                // There is nobody to wait for; if this fails the election timeout does it.
-                let _ = running.raft.trigger().elect().await;
+            let tend = async {
+                self.catch_up(running, &now).await;
+                if !elect_asked && self.is_sole_voter(&now) && now.current_leader.is_none() {
+                    elect_asked = true;
+                    // There is nobody to wait for; if this fails the election timeout does it.
+                    let _ = running.raft.trigger().elect().await;
+                }
+                self.keep_short(running, &now).await;
+            };
+            // Tending waits for the disk, and shutdown must not.
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                () = tend => {}
             }
-            self.keep_short(running, &now).await;
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
@@ -191,12 +215,14 @@ impl Supervisor {
         let next_after_snapshot = now.snapshot.map_or(0, |id| id.index + 1);
         let applied_next = now.last_applied.map_or(0, |id| id.index + 1);
         let grown_entries = applied_next.saturating_sub(next_after_snapshot);
-        let (grown_bytes, bytes_max, purge_point) = {
-            let log = running.log.lock();
-            let bytes_max = config.snapshot_after_bytes.unwrap_or_else(|| log.space().total / 4);
-            let point = now.snapshot.and_then(|id| log.purge_point(id.index, bytes_max / 2));
-            (log.bytes_from(next_after_snapshot), bytes_max, point)
-        };
+        let bytes_max = config.snapshot_after_bytes.unwrap_or_else(|| running.log.space().total / 4);
+        let snapshot = now.snapshot;
+        let looked = running.log.call(move |log| {
+            let point = snapshot.and_then(|id| log.purge_point(id.index, bytes_max / 2));
+            Ok((log.bytes_from(next_after_snapshot), point))
+        });
+        // As below, an error is seen by the watch itself.
+        let Ok((grown_bytes, purge_point)) = looked.await else { return };
         let due = grown_entries >= config.snapshot_after_entries || grown_bytes >= bytes_max;
         if due && grown_entries > 0 && self.snapshot_asked.is_none_or(|asked| asked.elapsed() >= TICK) {
             self.snapshot_asked = Some(Instant::now());

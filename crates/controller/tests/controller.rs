@@ -1,6 +1,8 @@
 //! A controller as a node uses it: one voter on a real disk.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod tasks;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,7 @@ async fn start(config: ControllerConfig) -> Controller {
         disk: Arc::new(RealDisk),
         clock: Arc::new(StoppedClock),
         rng: Arc::new(SeededRng::new(7)),
+        workers: Arc::new(tasks::Tasks),
     };
     Controller::start(env, config).await.unwrap()
 }

@@ -80,14 +80,17 @@ impl Log {
         Ok(Some(start))
     }
 
-    /// Judged by the largest timestamp, or, where records carry none, by when the segment was sealed. Of a damaged
-    /// segment neither is known, so it is not deleted by age ([`LogError::Corrupt`]).
+    /// Judged by the largest timestamp, or, where records carry none, by when the segment was sealed, or, where a crash
+    /// took that, by when the log was opened. Of a damaged segment nothing is known, so it is not deleted by age
+    /// ([`LogError::Corrupt`]).
     fn is_expired(&self, segment: &Segment, now: WallTime) -> Result<bool, LogError> {
         let Some(age) = self.config.retention_age else { return Ok(false) };
         let index = segment.whole_index()?;
         let newest = index.max().timestamp;
-        let newest = if newest >= 0 { newest } else { index.sealed_at };
-        Ok(newest >= 0 && is_older(newest, age, now))
+        let sealed = (index.sealed_at >= 0).then_some(index.sealed_at);
+        let opened = self.opened.filter(|(end, _)| segment.next() <= *end).map(|(_, at)| at.0);
+        let newest = (newest >= 0).then_some(newest).or(sealed).or(opened);
+        Ok(newest.is_some_and(|newest| is_older(newest, age, now)))
     }
 
     /// Cuts the tail: `to`, or the start of the batch that holds it, becomes the end. Durable when it returns. At or

@@ -70,6 +70,8 @@ pub struct Log {
     pub(crate) poison: Option<Arc<str>>,
     /// True if `close` has something to write.
     pub(crate) changed: bool,
+    /// Where the log ended when it was opened, and when that was; see [`Log::age_from`].
+    pub(crate) opened: Option<(Offset, WallTime)>,
 }
 
 /// The segment that is appended to.
@@ -169,6 +171,18 @@ impl Log {
     /// Takes new settings from now on.
     pub fn configure(&mut self, config: LogConfig) {
         self.config = config;
+    }
+
+    /// Says when the log was opened. Segments of which nothing else tells the age, for what told it went with a crash,
+    /// count from then on: otherwise retention would keep records without timestamps for ever.
+    pub fn age_from(&mut self, now: WallTime) {
+        self.opened = Some((self.end(), now));
+        if let Some(active) = self.active.as_mut().filter(|active| active.len > 0) {
+            active.opened_at.get_or_insert(now);
+        }
+        if let Some(resting) = self.resting.as_mut().filter(|resting| resting.segment.len() > 0) {
+            resting.opened_at.get_or_insert(now);
+        }
     }
 
     /// The view of readers. A new one is needed after a roll, a truncation or a deletion; appends show in old ones.

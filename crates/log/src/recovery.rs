@@ -58,6 +58,7 @@ pub(crate) fn open(files: &Arc<Files>, dir: &Path, config: LogConfig, clean: boo
         view: Arc::new(Segments::default()),
         poison: None,
         changed: !clean,
+        opened: None,
     };
     let found = Found { names: bases, clean };
     match state {

@@ -32,6 +32,7 @@ pub mod producers;
 mod readers;
 mod refused;
 mod replica;
+mod retention_clock;
 mod tenant;
 mod threads;
 mod view;

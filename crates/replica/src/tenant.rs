@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use forebay_base::{Clock, Instant, LeaderEpoch, Mutant, Offset};
+use forebay_base::{Clock, LeaderEpoch, Mutant, Offset, WallTime};
 use forebay_log::{Files, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
@@ -14,9 +14,11 @@ use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::producers::Producers;
 use crate::readers::Readers;
 use crate::replica::{Recovered, Replica};
+use crate::retention_clock::RetentionClock;
 use crate::view::View;
 
 mod act;
+mod tend;
 
 /// Bytes gathered into one write. Beyond this nothing is won, and others wait.
 const GATHER_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -31,6 +33,16 @@ pub(crate) struct Site {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) claims: Claims,
     pub(crate) partitions_path: PathBuf,
+    /// By which records and segments age.
+    pub(crate) retention: Mutex<RetentionClock>,
+}
+
+impl Site {
+    /// The time by which records and segments age.
+    fn age_time(&self) -> WallTime {
+        let mut retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        retention.read(self.clock.now(), self.clock.wall())
+    }
 }
 
 /// A partition on its writer: the core, the log it decides about, and those who wait for an answer.
@@ -78,7 +90,8 @@ impl Tenant {
     pub(crate) fn open(site: &Arc<Site>, opening: &Opening) -> Result<Self, OpenError> {
         let Opening { id, slot, config, epoch, clean } = opening;
         let dir = site.partitions_path.join(id.to_string());
-        let log = Log::open_among(&site.files, &dir, config.log.clone(), *clean)?;
+        let mut log = Log::open_among(&site.files, &dir, config.log.clone(), *clean)?;
+        log.age_from(site.age_time());
         let producers = recover_producers(&log, site.clock.as_ref())?;
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
         let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
@@ -181,7 +194,7 @@ impl Tenant {
 
     /// Rolls the log if `bytes` more want a new segment.
     fn make_room(&mut self, bytes: u64) -> Room {
-        if self.core.failure().is_some() || !self.log.wants_roll(bytes, self.site.clock.wall()) {
+        if self.core.failure().is_some() || !self.log.wants_roll(bytes, self.site.age_time()) {
             return Room::Ready;
         }
         // A roll syncs the same file. Of two syncs at once only one is told of an error, and the other's success
@@ -197,7 +210,7 @@ impl Tenant {
     }
 
     fn roll(&mut self) -> Result<(), String> {
-        let rolled = self.log.roll(&self.core.producers().encode(), self.site.clock.wall());
+        let rolled = self.log.roll(&self.core.producers().encode(), self.site.age_time());
         match rolled {
             Ok(()) => {
                 self.step(Event::RolledDurable { upto: self.log.durable_end() });
@@ -221,7 +234,7 @@ impl Tenant {
         if Mutant::ViewBeforeWrite.is_planted() {
             self.step(Event::Written { bytes, watched: false });
         }
-        match self.log.append(&batches, self.site.clock.wall()) {
+        match self.log.append(&batches, self.site.age_time()) {
             Ok(()) => {
                 self.troubled &= overdue;
                 if let Some(back) = self.log.write_back_due() {
@@ -279,88 +292,6 @@ impl Tenant {
         self.log.configure(config.log.clone());
         self.step(Event::Configure { producer_expiry: config.producer_expiry, flush: config.flush });
         self.config = config;
-    }
-
-    /// When a sync is due that nobody waits for.
-    pub(crate) fn sync_due(&self) -> Option<Instant> {
-        self.core.sync_due()
-    }
-
-    /// Steps the core if its time has come.
-    pub(crate) fn tick(&mut self) {
-        if self.core.next_timeout().is_some_and(|due| due <= self.site.clock.now()) {
-            self.step(Event::Timeout { at: self.site.clock.wall() });
-        }
-    }
-
-    /// Retention, and what else time brings.
-    pub(crate) fn tend(&mut self) {
-        if self.core.failure().is_some() {
-            return;
-        }
-        self.tick();
-        let wall = self.site.clock.wall();
-        if self.log.wants_roll(0, wall) && !self.core.is_syncing() {
-            // On a full disk the roll fails, and it is retention that makes room again.
-            let rolled = self.roll();
-            if rolled.is_err() && self.core.failure().is_some() {
-                return;
-            }
-        }
-        match self.log.retain(wall, self.core.positions().high_watermark) {
-            Ok(Some(to)) => self.step(Event::StartMoved { to }),
-            Ok(None) => {}
-            Err(error) => {
-                self.fault(&error);
-            }
-        }
-    }
-
-    /// Persists where the log starts and how far it is durable, if that changed.
-    pub(crate) fn checkpoint(&mut self) {
-        let now = (self.log.start(), self.log.durable_end());
-        if self.core.failure().is_some() || now == self.checkpointed {
-            return;
-        }
-        match self.log.checkpoint() {
-            Ok(()) => self.checkpointed = now,
-            Err(error) => {
-                self.fault(&error);
-            }
-        }
-    }
-
-    /// True if the last checkpoint is out of date.
-    pub(crate) fn is_dirty(&self) -> bool {
-        (self.log.start(), self.log.durable_end()) != self.checkpointed
-    }
-
-    /// True if it holds what only a partition that is written needs.
-    pub(crate) fn is_awake(&self) -> bool {
-        self.log.is_awake() && self.core.failure().is_none()
-    }
-
-    /// Gives that back if nothing was written since it was last asked, or if it must.
-    pub(crate) fn rest(&mut self, must: bool) {
-        let idle = self.log.end() == std::mem::replace(&mut self.idle_since, self.log.end());
-        if !(idle || must) || !self.is_awake() || !self.queue.is_empty() || self.core.is_syncing() {
-            return;
-        }
-        match self.log.rest() {
-            Ok(()) => self.step(Event::RolledDurable { upto: self.log.durable_end() }),
-            Err(error) => {
-                self.fault(&error);
-            }
-        }
-        // Empty ones may hold as much memory as all the rest of the partition.
-        (self.queue, self.stamped) = Default::default();
-        if self.appends.is_empty() {
-            self.appends = BTreeMap::new();
-        }
-        if self.deletions.is_empty() {
-            self.deletions = BTreeMap::new();
-        }
-        self.core.shrink();
     }
 
     /// Takes no more appends; [`Tenant::is_quiet`] says when to finish.

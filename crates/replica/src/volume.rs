@@ -2,7 +2,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use forebay_base::{Clock, LeaderEpoch, PartitionId, WorkerHandle, Workers, crc32c};
 use forebay_log::{Files, SyncPool};
@@ -13,6 +13,7 @@ use crate::claims::Claims;
 use crate::inbox::{Inbox, Message, Opening, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::readers::Readers;
+use crate::retention_clock::RetentionClock;
 use crate::tenant::{Site, Tenant};
 use crate::writer::{Writer, sentence};
 
@@ -70,6 +71,7 @@ impl Volume {
                 inbox: Arc::clone(&inbox),
                 claims: Claims::default(),
                 partitions_path: partitions_path.clone(),
+                retention: Mutex::new(RetentionClock::new(clock.now(), clock.wall())),
             });
             let outcome = Arc::new(OnceLock::new());
             let writer = Writer::new(Arc::clone(&site), Arc::clone(&outcome));

@@ -18,8 +18,9 @@ pub(crate) const WARM: &str = "warm";
 pub(crate) const UNOPENED: &str = "unopened";
 
 const WARM_PARTITIONS: i32 = 8;
-/// Half of them lie in the frozen directory; readers must not run out of them.
-const UNOPENED_PARTITIONS: i32 = 2_400;
+/// Half of them lie in the frozen directory; readers must not run out of them, so there are more for a longer freeze.
+const UNOPENED_PARTITIONS: i32 = 1_100;
+const UNOPENED_PARTITIONS_PER_SECOND: i32 = 130;
 const BATCHES: usize = 3;
 /// Partitions of one produce request.
 const AT_ONCE: usize = 100;
@@ -42,7 +43,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Makes everything, restarts the server, and reads all files, so that they are in memory and not open.
-    pub(crate) async fn new(which: Frozen) -> Self {
+    pub(crate) async fn new(which: Frozen, seconds: u64) -> Self {
         let (first, second) = (LoopFs::new(FsKind::Ext4), LoopFs::new(FsKind::Ext4));
         let dirs = [first.dir().join("data"), second.dir().join("data")];
         // Before the server: should this fail half way, it ends before its disks go.
@@ -62,7 +63,7 @@ impl Layout {
         let mut places = Vec::new();
         for (topic, partitions) in [
             (WARM, WARM_PARTITIONS),
-            (UNOPENED, UNOPENED_PARTITIONS),
+            (UNOPENED, UNOPENED_PARTITIONS + UNOPENED_PARTITIONS_PER_SECOND * seconds as i32),
             (BLOCKED, 2 * BLOCKED_PRODUCERS as i32),
             (OTHER, 2 * OTHER_PRODUCERS as i32),
         ] {

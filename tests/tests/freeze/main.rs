@@ -94,7 +94,7 @@ async fn rates(while_: Duration, blocked: &Load, other: &Load, reading: &Reading
 async fn run(which: Frozen) {
     let seconds = std::env::var("FOREBAY_FREEZE_SECONDS").map_or(10, |text| text.parse().expect("a number"));
     let mut dice = Dice::new("FOREBAY_FREEZE_SEED");
-    let layout = Layout::new(which).await;
+    let layout = Layout::new(which, seconds).await;
     let blocked = Load::start(BLOCKED, layout.lanes(true, BLOCKED_PRODUCERS).await, PAUSE, &mut dice);
     let other = Load::start(OTHER, layout.lanes(false, OTHER_PRODUCERS).await, PAUSE, &mut dice);
     let over = Arc::new(AtomicBool::new(false));

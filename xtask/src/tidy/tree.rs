@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Folders that hold nothing written by hand.
+/// Names of what is not written by hand, folders most often: in a linked worktree `.git` is a file.
 const SKIPPED: [&str; 4] = ["target", ".git", "node_modules", "__pycache__"];
 
 /// The text files of the checkout by their path relative to its top, with `/` between the parts.
@@ -23,10 +23,11 @@ impl Tree {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = format!("{prefix}{name}");
+            if SKIPPED.contains(&name.as_str()) {
+                continue;
+            }
             if entry.path().is_dir() {
-                if !SKIPPED.contains(&name.as_str()) {
-                    self.read_dir(&entry.path(), &format!("{path}/"))?;
-                }
+                self.read_dir(&entry.path(), &format!("{path}/"))?;
             } else {
                 // A file may vanish between listing and reading (an editor's); that is nobody's finding.
                 self.0.insert(path, fs::read_to_string(entry.path()).unwrap_or_default());

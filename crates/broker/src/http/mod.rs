@@ -59,7 +59,8 @@ impl HttpState {
     /// The state for a node.
     pub(crate) fn new(shared: Arc<Shared>, directories: Vec<Arc<Directory>>) -> Self {
         let metrics = shared.metrics.clone();
-        let probes: Arc<[_]> = directories.into_iter().map(gather::Probe::new).collect();
+        let probe = |directory| gather::Probe::new(directory, shared.clock.clone());
+        let probes: Arc<[_]> = directories.into_iter().map(probe).collect();
         Self { gather: Arc::new(move || Box::pin(gather::facts(shared.clone(), probes.clone()))), metrics }
     }
 

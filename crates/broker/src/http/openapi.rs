@@ -136,7 +136,7 @@ fn schemas() -> Value {
         "VolumeList": object(json!({ "volumes": list_of("Volume") })),
         "Volume": object(json!({
             "directory": text, "path": text, "state": { "enum": VOLUME_STATES }, "sentence": maybe_text,
-            "total_bytes": maybe_number, "free_bytes": maybe_number, "free_files": maybe_number,
+            "age_ms": number, "total_bytes": maybe_number, "free_bytes": maybe_number, "free_files": maybe_number,
         })),
     })
 }

@@ -106,10 +106,29 @@ async fn a_full_or_silent_disk_is_told_with_a_sentence() {
         (&"Full".into(), &Value::Null)
     );
     assert_eq!(served.json("/v1/topics/orders").await.1["status"], "OutOfSpace");
+    served.set(|facts| facts.volumes[0].age = Duration::from_secs(70));
+    let volumes = served.json("/v1/volumes").await.1;
+    let volume = &volumes["volumes"][0];
+    assert_eq!((&volume["state"], &volume["age_ms"]), (&"Probing".into(), &70_000.into()));
+    assert!(volume["sentence"].as_str().unwrap().ends_with("was true 70 s ago"), "{volume}");
+    assert!(volume["free_bytes"].is_u64(), "{volume}");
+
     served.set(|facts| facts.volumes[0].space = Err("it is asleep".to_owned()));
     let volumes = served.json("/v1/volumes").await.1;
     assert_eq!(volumes["volumes"][0]["state"], "Probing");
     assert!(volumes["volumes"][0]["sentence"].as_str().unwrap().ends_with("it is asleep"));
+}
+
+#[tokio::test]
+async fn a_metadata_log_that_waits_for_its_disk_is_told_and_clients_may_come() {
+    let served = Served::start();
+    served.set(|facts| facts.quorum.disk_silent_for = Some(Duration::from_millis(900)));
+    assert_eq!(served.json("/readyz").await.1["complaints"], Value::Array(Vec::new()));
+    served.set(|facts| facts.quorum.disk_silent_for = Some(Duration::from_secs(7)));
+    let (status, ready) = served.json("/readyz").await;
+    assert_eq!((status, &ready["ready"]), (200, &Value::Bool(true)));
+    let complaint = ready["complaints"][0].as_str().unwrap();
+    assert!(complaint.starts_with("the disk of the metadata log has not answered for 7 s"), "{complaint}");
 }
 
 #[tokio::test]

@@ -313,6 +313,8 @@ pub(super) struct VolumeView {
     state: &'static str,
     /// What is wrong with it.
     sentence: Option<String>,
+    /// How old the figures below are, for a file system that does not answer; 0: they are of this moment.
+    age_ms: u64,
     total_bytes: Option<u64>,
     free_bytes: Option<u64>,
     /// `None` also where the file system has no such bound.
@@ -334,6 +336,7 @@ impl VolumeView {
                 VolumeState::Probing => "Probing",
             },
             sentence: volume.complaint(),
+            age_ms: u64::try_from(volume.age.as_millis()).unwrap_or(u64::MAX),
             total_bytes: space(|space| space.total_bytes),
             free_bytes: space(|space| space.free_bytes),
             free_files: space(|space| space.free_files).filter(|files| *files != u64::MAX),

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_meta::Topic;
+use forebay_meta::{Command, Reply, Topic};
 use forebay_wire::kafka::{ApiKey, ErrorCode};
 
 use super::auth::{self, Right};
-use super::codes::Failure;
+use super::codes::{Failure, of_propose_error};
 use super::session::Session;
 use crate::partitions::Hosted;
 use crate::shared::{Shared, Unavailable};
@@ -28,6 +28,14 @@ impl Call {
     /// A topic's partition that this node leads, opened; all partitions of a request share its patience.
     pub(crate) async fn led(&self, topic: &Topic, index: i32) -> Result<Hosted, Unavailable> {
         self.node.led(topic, index, self.began + OPENING_PATIENCE).await
+    }
+
+    /// Has the metadata quorum decide, within the request's own timeout in ms; 0 or less leaves it to the quorum how
+    /// long that may take.
+    pub(crate) async fn propose(&self, command: Command, timeout_ms: i32) -> Result<Reply, Failure> {
+        let own = u64::try_from(timeout_ms).ok().filter(|own| *own > 0).map(Duration::from_millis);
+        let limit = own.unwrap_or(Duration::MAX);
+        self.node.controller.propose_within(command, limit).await.map_err(|error| of_propose_error(&error))
     }
 
     /// The refusal of a topic that the caller may not do this to.

@@ -9,7 +9,7 @@ use forebay_wire::kafka::create_partitions::{
 };
 
 use super::call::Call;
-use super::codes::{failure_of, of_propose_error, outcomes};
+use super::codes::{failure_of, outcomes};
 
 pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let denied: Vec<_> = request.topics.iter().map(|topic| call.denied(&topic.name)).collect();
@@ -24,10 +24,10 @@ pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> Cre
     });
     let command =
         Command::CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
-    let decided = match call.node.controller.propose(command).await {
+    let decided = match call.propose(command, request.timeout_ms).await {
         Ok(Reply::CreatePartitions(results)) => Ok(results),
         Ok(_) => Err(ErrorCode::UnknownServerError.into()),
-        Err(error) => Err(of_propose_error(&error)),
+        Err(failure) => Err(failure),
     };
     let results = request.topics.iter().zip(outcomes(denied, decided)).map(|(topic, outcome)| {
         let failure = failure_of(outcome);

@@ -10,14 +10,18 @@ use forebay_wire::kafka::{ApiKey, ErrorCode};
 
 use super::auth;
 use super::call::Call;
-use super::codes::{Failure, of_propose_error, of_refusal, outcomes};
+use super::codes::{Failure, of_refusal, outcomes};
 use super::describe_configs::source_number;
+
+/// How long a request that makes topics by the way waits for that, in ms: it has no timeout of its own, and answers
+/// behind it wait with it.
+const AUTO_CREATE_TIMEOUT_MS: i32 = 5_000;
 
 pub(super) async fn answer(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let denied: Vec<_> = request.topics.iter().map(|topic| call.denied(&topic.name)).collect();
     let permitted = request.topics.iter().zip(&denied).filter(|(_, denied)| denied.is_none());
     let topics = permitted.map(|(topic, _)| new_topic(call, topic)).collect();
-    let decided = propose(call, topics, request.validate_only).await;
+    let decided = propose(call, topics, request.validate_only, request.timeout_ms).await;
     let results =
         request.topics.iter().zip(outcomes(denied, decided)).map(|(topic, outcome)| match outcome {
             Ok(created) => created_topic(call, topic, &created),
@@ -27,7 +31,8 @@ pub(super) async fn answer(call: &Call, request: CreateTopicsRequest) -> CreateT
 }
 
 /// Makes topics with the node's defaults, for auto-creation; says which could not be made. One that somebody else
-/// made in the meantime is not a failure.
+/// made in the meantime is not a failure. What the quorum did not decide in time may come yet: LEADER_NOT_AVAILABLE is
+/// what has every client ask again.
 pub(super) async fn create_with_defaults(call: &Call, names: Vec<Text>) -> Vec<(Text, ErrorCode)> {
     if names.is_empty() {
         return Vec::new();
@@ -46,7 +51,7 @@ pub(super) async fn create_with_defaults(call: &Call, names: Vec<Text>) -> Vec<(
         Ok(_) | Err(Refusal::TopicAlreadyExists(_)) => None,
         Err(refusal) => Some((name, of_refusal(refusal).code)),
     };
-    let failed: Vec<_> = match propose(call, topics.collect(), false).await {
+    let failed: Vec<_> = match propose(call, topics.collect(), false, AUTO_CREATE_TIMEOUT_MS).await {
         Ok(results) => {
             names.into_iter().zip(&results).filter_map(|(name, result)| code_of(name, result)).collect()
         }
@@ -63,18 +68,22 @@ fn may_create(call: &Call, name: &str) -> bool {
 
 type Created = Vec<Result<CreatedTopic, Refusal>>;
 
-async fn propose(call: &Call, topics: Vec<NewTopic>, validate_only: bool) -> Result<Created, Failure> {
+async fn propose(
+    call: &Call,
+    topics: Vec<NewTopic>,
+    validate_only: bool,
+    timeout_ms: i32,
+) -> Result<Created, Failure> {
     let config = &call.node.config;
     let defaults = TopicDefaults {
         partitions: config.num_partitions,
         replication_factor: config.default_replication_factor,
     };
     let command = Command::CreateTopics { topics, validate_only, defaults };
-    match call.node.controller.propose(command).await {
-        Ok(Reply::CreateTopics(results)) => Ok(results),
-        Ok(_) => Err(ErrorCode::UnknownServerError.into()),
-        Err(error) => Err(of_propose_error(&error)),
-    }
+    let Reply::CreateTopics(results) = call.propose(command, timeout_ms).await? else {
+        return Err(ErrorCode::UnknownServerError.into());
+    };
+    Ok(results)
 }
 
 fn new_topic(call: &Call, topic: &CreatableTopic) -> NewTopic {

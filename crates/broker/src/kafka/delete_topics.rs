@@ -9,11 +9,12 @@ use forebay_wire::kafka::delete_topics::{
 };
 
 use super::call::Call;
-use super::codes::{Failure, of_propose_error, outcomes};
+use super::codes::{Failure, outcomes};
 
 const STATES_FROM_VERSION: i16 = 6;
 
 pub(super) async fn answer(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let timeout_ms = request.timeout_ms;
     let asked: Vec<DeleteTopicState> = if call.version >= STATES_FROM_VERSION {
         request.topics
     } else {
@@ -27,10 +28,10 @@ pub(super) async fn answer(call: &Call, request: DeleteTopicsRequest) -> DeleteT
         None => TopicRef::Id(TopicId(topic.topic_id)),
     });
     let command = Command::DeleteTopics { topics: keys.collect() };
-    let decided = match call.node.controller.propose(command).await {
+    let decided = match call.propose(command, timeout_ms).await {
         Ok(Reply::DeleteTopics(results)) => Ok(results),
         Ok(_) => Err(ErrorCode::UnknownServerError.into()),
-        Err(error) => Err(of_propose_error(&error)),
+        Err(failure) => Err(failure),
     };
     let responses = asked.iter().zip(outcomes(denied, decided)).map(|(topic, outcome)| match outcome {
         Ok((id, name)) => {

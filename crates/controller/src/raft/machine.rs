@@ -13,24 +13,14 @@ use openraft::{
 use tokio::sync::watch;
 
 use super::{Batch, Group, Outcome, RaftEntry, entry_id, log_id};
+use crate::storage::Seated;
 use crate::store::{self, SnapshotStore, StoreError};
 
 type Failure = StorageError<u64>;
 type Members = StoredMembership<u64, openraft::BasicNode>;
 
-/// The snapshots as openraft's tasks share them. The lock is held for one synchronous call at a time.
-#[derive(Debug, Clone)]
-pub(crate) struct SharedSnapshots(Arc<Mutex<SnapshotStore>>);
-
-impl SharedSnapshots {
-    pub(crate) fn new(store: SnapshotStore) -> Self {
-        Self(Arc::new(Mutex::new(store)))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, SnapshotStore> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
+/// The snapshots as openraft's tasks share them, called on their storage thread.
+pub(crate) type SharedSnapshots = Seated<SnapshotStore>;
 
 /// The newest state of the machine.
 #[derive(Debug, Clone, Default)]
@@ -147,8 +137,11 @@ pub(crate) enum MachineError {
 
 impl Machine {
     /// The machine as of the newest snapshot.
-    pub(crate) fn open(snapshots: SharedSnapshots, publisher: Arc<Publisher>) -> Result<Self, MachineError> {
-        let snapshot = snapshots.lock().read()?;
+    pub(crate) async fn open(
+        snapshots: SharedSnapshots,
+        publisher: Arc<Publisher>,
+    ) -> Result<Self, MachineError> {
+        let snapshot = snapshots.call(|store| store.read()).await?;
         let state =
             snapshot.map_or_else(|| Ok(State::default()), |(meta, data)| State::decode(&meta, data))?;
         let number = publisher.take_over();
@@ -257,26 +250,28 @@ impl RaftStateMachine<Group> for Machine {
         snapshot: Box<Cursor<Vec<u8>>>,
     ) -> Result<(), Failure> {
         let data = snapshot.into_inner();
-        let install = || {
+        let install = async {
             let membership = serde_json::to_vec(&meta.last_membership)?.into();
             let meta = store::SnapshotMeta { last: meta.last_log_id.as_ref().map(entry_id), membership };
-            let state = State::decode(&meta, Bytes::from(data.clone()))?;
-            self.snapshots.lock().save(&meta, &data)?;
+            let data = Bytes::from(data);
+            let state = State::decode(&meta, data.clone())?;
+            self.snapshots.call(move |store| store.save(&meta, &data)).await?;
             Ok(state)
         };
-        self.state = install()
+        self.state = install
+            .await
             .map_err(|error: MachineError| StorageIOError::write_snapshot(None, AnyError::new(&error)))?;
         self.publisher.put(self.number, &self.state.newest);
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Group>>, Failure> {
-        current(&self.snapshots).map_err(read_error)
+        current(&self.snapshots).await.map_err(read_error)
     }
 }
 
-fn current(snapshots: &SharedSnapshots) -> Result<Option<Snapshot<Group>>, MachineError> {
-    let Some((meta, data)) = snapshots.lock().read()? else { return Ok(None) };
+async fn current(snapshots: &SharedSnapshots) -> Result<Option<Snapshot<Group>>, MachineError> {
+    let Some((meta, data)) = snapshots.call(|store| store.read()).await? else { return Ok(None) };
     let members = serde_json::from_slice(&meta.membership)?;
     Ok(Some(raft_snapshot(meta.last.map(log_id), members, data.to_vec())))
 }
@@ -293,20 +288,23 @@ impl RaftSnapshotBuilder<Group> for Builder {
     /// log is kept instead until the next attempt.
     async fn build_snapshot(&mut self) -> Result<Snapshot<Group>, Failure> {
         let (meta, data) = self.state.encode().map_err(read_error)?;
-        let (saved, newest) = {
-            let mut snapshots = self.snapshots.lock();
-            (snapshots.save(&meta, &data), snapshots.last())
-        };
-        if saved.is_ok() && newest == meta.last {
-            return Ok(raft_snapshot(self.state.applied, self.state.members.clone(), data));
+        let (last, data) = (meta.last, Bytes::from(data));
+        let written = data.clone();
+        let saved = self.snapshots.call(move |store| {
+            store.save(&meta, &written)?;
+            Ok(store.last())
+        });
+        let saved = saved.await;
+        if saved.as_ref().is_ok_and(|newest| *newest == last) {
+            return Ok(raft_snapshot(self.state.applied, self.state.members.clone(), data.to_vec()));
         }
         let Err(error) = saved else {
             // A newer one was installed meanwhile.
-            let installed = current(&self.snapshots).map_err(read_error)?;
+            let installed = current(&self.snapshots).await.map_err(read_error)?;
             return Ok(installed.unwrap_or_else(|| raft_snapshot(None, Members::default(), Vec::new())));
         };
         tracing::warn!(%error, bytes = data.len(), "metadata snapshot skipped; the metadata log is kept instead");
-        let before = current(&self.snapshots).map_err(read_error)?;
+        let before = current(&self.snapshots).await.map_err(read_error)?;
         Ok(before.unwrap_or_else(|| raft_snapshot(None, Members::default(), Vec::new())))
     }
 }

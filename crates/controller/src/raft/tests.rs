@@ -1,11 +1,29 @@
 use std::sync::Arc;
 
+use forebay_base::{Clock, Instant, WallTime};
 use forebay_log::RealDisk;
 use openraft::StorageError;
 use openraft::testing::{StoreBuilder, Suite};
 
 use super::*;
+use crate::storage::StorageThread;
 use crate::store::{LogConfig, LogStore, SnapshotStore};
+
+#[path = "../../tests/tasks/mod.rs"]
+mod tasks;
+
+#[derive(Debug)]
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Instant {
+        Instant(0)
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(0)
+    }
+}
 
 struct Builder;
 
@@ -13,9 +31,11 @@ impl StoreBuilder<Group, RaftLog, Machine, tempfile::TempDir> for Builder {
     async fn build(&self) -> Result<(tempfile::TempDir, RaftLog, Machine), StorageError<u64>> {
         let dir = tempfile::tempdir().unwrap();
         let log = LogStore::open(&RealDisk, dir.path(), LogConfig { log_bytes: 0 }).unwrap();
-        let snapshots = SharedSnapshots::new(SnapshotStore::open(&RealDisk, dir.path(), 1024).unwrap());
-        let machine = Machine::open(snapshots, Arc::new(Publisher::new())).unwrap();
-        Ok((dir, RaftLog(SharedLog::new(log)), machine))
+        let snapshots = SnapshotStore::open(&RealDisk, dir.path(), 1024).unwrap();
+        let thread = StorageThread::start(&tasks::Tasks, Arc::new(StoppedClock), "test");
+        let snapshots = SharedSnapshots::new(snapshots, thread.clone());
+        let machine = Machine::open(snapshots, Arc::new(Publisher::new())).await.unwrap();
+        Ok((dir, RaftLog(SharedLog::new(log, thread)), machine))
     }
 }
 

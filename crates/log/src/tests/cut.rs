@@ -114,6 +114,27 @@ fn records_without_timestamps_age_from_when_their_segment_was_sealed() {
 }
 
 #[test]
+fn records_of_which_nothing_tells_the_age_count_from_when_the_log_was_opened() {
+    let place = Place::new();
+    let mut log = place.open(true);
+    log.append(&[batch(&log, 5, -1, 1)], NOW).unwrap();
+    log.roll(b"", NOW).unwrap();
+    log.append(&[batch(&log, 5, -1, 1)], NOW).unwrap();
+    sync(&mut log);
+    drop(log);
+    RealDisk.remove_file(&place.path(Kind::Index, 0)).unwrap();
+    let mut log = place.open(false);
+    let config = LogConfig { retention_age: Some(Duration::from_millis(10)), ..config() };
+    log.configure(LogConfig { segment_age_max: Duration::from_millis(20), ..config });
+    let reopened = NOW.0 + 1_000;
+    log.age_from(WallTime(reopened));
+    assert_eq!(log.retain(WallTime(reopened + 10), ALL).unwrap(), None);
+    assert_eq!(log.retain(WallTime(reopened + 11), ALL).unwrap(), Some(Offset(5)));
+    assert!(!log.wants_roll(0, WallTime(reopened + 20)));
+    assert!(log.wants_roll(0, WallTime(reopened + 21)), "the last segment, too");
+}
+
+#[test]
 fn truncation_cuts_at_the_batch_that_holds_the_offset() {
     for clean in [true, false] {
         let place = Place::new();

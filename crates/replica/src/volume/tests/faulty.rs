@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use forebay_base::{Clock, Instant, Region, WallTime};
 use forebay_log::{DirEntry, Disk, File, Lock, Open, RealDisk, Space};
@@ -136,25 +137,30 @@ impl File for FaultyFile {
     }
 }
 
-/// Monotonic time is the machine's; wall time is set by hand.
+/// Monotonic time is the machine's, wall time stands; both pass by hand.
 #[derive(Debug)]
 pub(super) struct TestClock {
     started: std::time::Instant,
-    pub(super) wall: AtomicI64,
+    passed_ms: AtomicI64,
 }
 
 impl TestClock {
     #[allow(clippy::disallowed_methods, reason = "threads park by the machine's clock")]
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { started: std::time::Instant::now(), wall: AtomicI64::new(1_000) })
+        Arc::new(Self { started: std::time::Instant::now(), passed_ms: AtomicI64::new(0) })
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        self.passed_ms.fetch_add(time.as_millis() as i64, Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Instant {
-        Instant(self.started.elapsed().as_nanos() as u64)
+        let passed = Duration::from_millis(self.passed_ms.load(Ordering::SeqCst) as u64);
+        Instant((self.started.elapsed() + passed).as_nanos() as u64)
     }
     fn wall(&self) -> WallTime {
-        WallTime(self.wall.load(Ordering::SeqCst))
+        WallTime(1_000 + self.passed_ms.load(Ordering::SeqCst))
     }
 }

@@ -146,7 +146,7 @@ fn a_log_whose_records_are_all_too_old_is_emptied() {
     appended(&partition, batch("old"));
     std::thread::sleep(Duration::from_millis(20));
     assert_eq!(partition.view().start, Offset(0));
-    house.clock.wall.store(120_000, Ordering::SeqCst);
+    house.clock.pass(Duration::from_secs(120));
     eventually("retention", || partition.view().start == Offset(1));
     assert_eq!(appended(&partition, batch("new")), 1);
 }

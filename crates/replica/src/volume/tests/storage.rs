@@ -132,7 +132,7 @@ fn retention_goes_on_when_no_new_segment_can_be_made() {
         appended(&partition, batch(&n.to_string()));
     }
     Faults::set(&house.faults.create, true);
-    house.clock.wall.store(120_000, Ordering::SeqCst);
+    house.clock.pass(Duration::from_secs(120));
     config.log.segment_age_max = Duration::from_secs(60);
     config.log.retention_bytes = Some(0);
     config.retention_check = Duration::from_millis(1);
@@ -148,7 +148,7 @@ fn a_segment_that_is_old_and_cannot_be_rolled_is_filled_up() {
     config.log.segment_age_max = Duration::from_secs(60);
     let partition = house.open_with(0, config, false);
     appended(&partition, batch("a"));
-    house.clock.wall.store(120_000, Ordering::SeqCst);
+    house.clock.pass(Duration::from_secs(120));
     Faults::set(&house.faults.create, true);
     assert_eq!(appended(&partition, batch("b")), 1);
     assert_eq!(appended(&partition, batch("c")), 2);

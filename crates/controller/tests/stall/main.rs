@@ -1,0 +1,156 @@
+//! A disk that stops answering, under a controller with real threads.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests panic, read clocks and bring threads"
+)]
+
+mod disk;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
+
+use forebay_base::{
+    Clock, ClusterId, DirectoryId, Doorbell, Id128, Instant, NodeId, SeededRng, TopicId, Turn, WallTime,
+    Worker, WorkerHandle, Workers,
+};
+use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError};
+use forebay_meta::{Command, Endpoint, NewTopic, Reply, TopicDefaults};
+
+use disk::StallingDisk;
+
+#[derive(Debug)]
+struct SystemClock(StdInstant);
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant(self.0.elapsed().as_nanos() as u64)
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(1_700_000_000_000)
+    }
+}
+
+/// Threads that look every millisecond, whatever the bell says.
+#[derive(Debug)]
+struct Threads;
+
+#[derive(Debug)]
+struct Unheard;
+
+#[derive(Debug)]
+struct Handle(std::thread::JoinHandle<()>);
+
+impl Doorbell for Unheard {
+    fn ring(&self) {}
+}
+
+impl WorkerHandle for Handle {
+    fn join(self: Box<Self>) -> bool {
+        self.0.join().is_ok()
+    }
+}
+
+impl Workers for Threads {
+    fn doorbell(&self) -> Arc<dyn Doorbell> {
+        Arc::new(Unheard)
+    }
+
+    fn start(&self, _: &str, _: Arc<dyn Doorbell>, mut worker: Box<dyn Worker>) -> Box<dyn WorkerHandle> {
+        Box::new(Handle(std::thread::spawn(move || {
+            loop {
+                match worker.turn() {
+                    Turn::More => {}
+                    Turn::Wait(_) => std::thread::sleep(Duration::from_millis(1)),
+                    Turn::Done => return,
+                }
+            }
+        })))
+    }
+}
+
+fn create(number: u8) -> Command {
+    let topic = NewTopic {
+        id: TopicId(Id128([number; 16])),
+        name: format!("topic-{number}"),
+        partitions: -1,
+        replication_factor: -1,
+        ..NewTopic::default()
+    };
+    Command::CreateTopics { topics: vec![topic], defaults: TopicDefaults::default(), validate_only: false }
+}
+
+async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
+    let env = ControllerEnv {
+        disk: Arc::new(disk.clone()),
+        clock: Arc::new(SystemClock(StdInstant::now())),
+        rng: Arc::new(SeededRng::new(7)),
+        workers: Arc::new(Threads),
+    };
+    let config = ControllerConfig {
+        log_bytes: 1 << 20,
+        snapshot_bytes: 1 << 16,
+        ..ControllerConfig::new(dir.join("metadata"), NodeId(1))
+    };
+    let controller = Controller::start(env, config).await.unwrap();
+    let format = Command::Format { cluster: ClusterId(Id128([9; 16])), feature_level: 1 };
+    assert_eq!(controller.propose(format).await, Ok(Reply::Format(Ok(()))));
+    let register = Command::RegisterBroker {
+        node: NodeId(1),
+        endpoints: vec![Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092 }],
+        directories: vec![DirectoryId(Id128([3; 16]))],
+        rack: None,
+    };
+    assert!(matches!(controller.propose(register).await, Ok(Reply::RegisterBroker(Ok(_)))));
+    controller
+}
+
+/// On one thread: whatever blocks it is noticed.
+#[tokio::test]
+async fn a_disk_that_stops_answering_stalls_nobody_but_changes() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), StallingDisk::default());
+    let controller = start(&disk, dir.path()).await;
+    let before = controller.image().borrow().index;
+    let stall = disk.stall();
+    let slow = Duration::from_millis(300);
+    let began = StdInstant::now();
+    let first = controller.propose_within(create(1), slow);
+    let second = controller.propose_within(create(2), slow);
+    let (first, second) = tokio::join!(first, second);
+    for outcome in [first, second] {
+        assert!(matches!(outcome, Err(ProposeError::Timeout { limit }) if limit == slow), "{outcome:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let asked = StdInstant::now();
+    let status = controller.status();
+    assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
+    assert!(status.raft_alive && status.leader == Some(NodeId(1)), "{status:?}");
+    assert!(status.disk_silent_for.is_some_and(|silent| silent >= slow), "{status:?}");
+    assert!(status.space_used > 0, "as known last: {status:?}");
+    assert_eq!(controller.image().borrow().index, before);
+
+    drop(stall);
+    // The first one was on its way; changes go on after it.
+    assert!(matches!(controller.propose(create(3)).await, Ok(Reply::CreateTopics(_))));
+    let image = controller.image().borrow().clone();
+    assert!(image.topic_named("topic-1").is_some() && image.topic_named("topic-3").is_some());
+    assert_eq!(controller.status().disk_silent_for, None);
+    controller.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_raft_task_that_dies_over_a_stalled_call_is_followed_when_that_call_is_done() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), StallingDisk::default());
+    let controller = start(&disk, dir.path()).await;
+    let stall = disk.stall();
+    let late = controller.propose_within(create(1), Duration::from_millis(100)).await;
+    assert!(matches!(late, Err(ProposeError::Timeout { .. })), "{late:?}");
+    controller.kill_raft();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(controller.status().restarts, 0, "two would write to the same files");
+    drop(stall);
+    assert!(matches!(controller.propose(create(2)).await, Ok(Reply::CreateTopics(_))));
+    assert!(controller.status().restarts > 0);
+    controller.shutdown().await;
+}
