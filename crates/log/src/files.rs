@@ -36,7 +36,11 @@ pub struct Files {
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (readable, writable) = (self.ring().len(), self.writable.load(Ordering::Relaxed));
-        write!(f, "Files({readable} of {} read, {writable} of {} written)", self.readable_max, self.writable_max)
+        write!(
+            f,
+            "Files({readable} of {} read, {writable} of {} written)",
+            self.readable_max, self.writable_max
+        )
     }
 }
 

@@ -31,12 +31,7 @@ use crate::state::{State, StateFile};
 use crate::walk::{BatchWalk, LONG_WALK_BYTES, Step};
 
 /// See [`Log::open`].
-pub(crate) fn open(
-    files: &Arc<Files>,
-    dir: &Path,
-    config: LogConfig,
-    clean: bool,
-) -> Result<Log, LogError> {
+pub(crate) fn open(files: &Arc<Files>, dir: &Path, config: LogConfig, clean: bool) -> Result<Log, LogError> {
     let disk = files.disk().clone();
     let mut bases = Vec::new();
     if disk.exists(dir).map_err(failed("look for", dir))? {
@@ -197,11 +192,7 @@ impl Found {
 
 /// What a clean stop left about the last segment, and the segment's length: enough to open it without a descriptor for
 /// writing.
-fn clean_hint(
-    log: &Log,
-    segment: &Segment,
-    recovery_point: Offset,
-) -> Result<Option<(Hint, u64)>, LogError> {
+fn clean_hint(log: &Log, segment: &Segment, recovery_point: Offset) -> Result<Option<(Hint, u64)>, LogError> {
     let (disk, path) = (log.disk.as_ref(), segment.path());
     let len = disk.open(path, Open::Read).and_then(|file| file.len()).map_err(failed("open", path))?;
     let hint = Hint::read(disk, &segment.hint_path(), segment.base(), Some(recovery_point), len);
@@ -302,6 +293,5 @@ fn attach(log: &mut Log, segment: Segment, file: Arc<dyn File>, scan: Scan) {
     segment.publish(scan.len, scan.next);
     log.durable_end = scan.next;
     let (segment, len, next) = (Arc::new(segment), scan.len, scan.next);
-    log.active =
-        Some(Active { segment, file, index: scan.index, len, next, opened_at: None, undone: false });
+    log.active = Some(Active { segment, file, index: scan.index, len, next, opened_at: None, undone: false });
 }

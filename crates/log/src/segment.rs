@@ -1,8 +1,8 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use forebay_base::{LeaderEpoch, Offset};
 use forebay_records::BatchError;

@@ -221,7 +221,8 @@ impl Writer {
             self.seats.remove(&slot);
         }
         let dir = self.site.partitions_path.join(id.to_string());
-        remove_partition(self.site.files.disk().as_ref(), &dir).map_err(|error| Refused::Storage(error.to_string()))
+        remove_partition(self.site.files.disk().as_ref(), &dir)
+            .map_err(|error| Refused::Storage(error.to_string()))
     }
 
     fn stop(&mut self, clean: bool) {

@@ -157,7 +157,9 @@ fn node_totals(page: &mut Page, facts: &Facts, rows: &[Row<'_>]) {
 fn logs(page: &mut Page, rows: &[Row<'_>]) {
     let hosted: Vec<_> = rows
         .iter()
-        .filter_map(|row| Some((&*row.row.topic.name, row.index.as_str(), row.row.facts.as_ref()?.log.as_ref()?)))
+        .filter_map(|row| {
+            Some((&*row.row.topic.name, row.index.as_str(), row.row.facts.as_ref()?.log.as_ref()?))
+        })
         .collect();
     page.family(&LOG_SIZE, |samples| {
         hosted.iter().for_each(|(topic, index, log)| samples.add(&[topic, index], log.size_bytes));
