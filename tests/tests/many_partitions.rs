@@ -27,6 +27,11 @@ const BATCHES: i64 = 3;
 /// Partitions written by one request: those under way at a time come on top of the bound.
 const WRITTEN_TOGETHER: usize = 10;
 const CONNECTIONS: usize = 4;
+const DIRTY_BATCH_BYTES: usize = 1_000_000;
+/// How long a partition may take until it is open, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Kafka's NOT_LEADER_OR_FOLLOWER: ask again.
+const NOT_OPEN_YET: i16 = 6;
 /// Descriptors of sockets, pipes, runtimes and the metadata log, and those open for a moment.
 const OTHER_DESCRIPTORS: usize = 60;
 
@@ -34,9 +39,9 @@ const OTHER_DESCRIPTORS: usize = 60;
 struct Scale {
     topics: i32,
     partitions: i32,
-    /// Partitions, the first ones, that have unsynced bytes at the kill, and how many bytes each.
+    /// Partitions, the first ones, that have unsynced bytes at the kill, and how many batches of them.
     dirty: usize,
-    dirty_bytes: usize,
+    dirty_batches: usize,
     descriptors_max: usize,
     is_full: bool,
 }
@@ -62,7 +67,7 @@ impl Scale {
         let partitions = 1_000;
         let topics = text.parse::<i32>().expect("a number") / partitions;
         println!("descriptors allowed: {:?}", getrlimit(Resource::Nofile).maximum);
-        Self { topics, partitions, dirty: 500, dirty_bytes: 4 << 20, descriptors_max: 8_192, is_full: true }
+        Self { topics, partitions, dirty: 500, dirty_batches: 4, descriptors_max: 8_192, is_full: true }
     }
 
     fn count(&self) -> usize {
@@ -86,21 +91,28 @@ fn batch(index: i32, offset: i64) -> Bytes {
     BatchBuilder::new().record(1_000, None, Some(value.as_bytes())).build().unwrap()
 }
 
-/// Appends one batch to each of `places`.
+/// Appends one batch to each of `places`. What is not open in time is sent again, as a client does.
 fn write(conn: &mut Conn, places: &[(String, i32)], acks: i16, batch: impl Fn(i32) -> Bytes) {
-    let mut request = ProduceRequest { acks, timeout_ms: 60_000, ..Default::default() };
-    for (topic, index) in places {
-        let data = PartitionProduceData { index: *index, records: Some(batch(*index)) };
-        match request.topic_data.iter_mut().find(|known| *known.name == **topic) {
-            Some(known) => known.partition_data.push(data),
-            None => request
-                .topic_data
-                .push(TopicProduceData { name: topic.as_str().into(), partition_data: vec![data] }),
+    let deadline = Instant::now() + PATIENCE;
+    let mut left = places.to_vec();
+    while !left.is_empty() {
+        assert!(Instant::now() < deadline, "{left:?} are not opened");
+        let mut request = ProduceRequest { acks, timeout_ms: 60_000, ..Default::default() };
+        for (topic, index) in &left {
+            let data = PartitionProduceData { index: *index, records: Some(batch(*index)) };
+            match request.topic_data.iter_mut().find(|known| *known.name == **topic) {
+                Some(known) => known.partition_data.push(data),
+                None => request
+                    .topic_data
+                    .push(TopicProduceData { name: topic.as_str().into(), partition_data: vec![data] }),
+            }
         }
-    }
-    for topic in conn.call(9, &request).responses {
-        for partition in topic.partition_responses {
-            assert_eq!(partition.error_code, 0, "{} {}", topic.name, partition.index);
+        for topic in conn.call(9, &request).responses {
+            for partition in topic.partition_responses {
+                let (name, index, error) = (topic.name.as_str(), partition.index, partition.error_code);
+                assert!(error == 0 || error == NOT_OPEN_YET, "{name} {index}: error {error}");
+                left.retain(|(topic, known)| error != 0 || (topic, *known) != (&name.to_owned(), index));
+            }
         }
     }
 }
@@ -131,12 +143,12 @@ fn write_all(server: &Server, places: &[(String, i32)]) {
 
 /// Every record of a partition that was answered as durable is there.
 fn check(conn: &mut Conn, topic: &str, index: i32) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     let mut next = 0;
     while next < BATCHES {
         let part =
             conn.call(4, &fetch(topic, Id128::ZERO, index, next)).responses.remove(0).partitions.remove(0);
-        if part.error_code == 6 && Instant::now() < deadline {
+        if part.error_code == NOT_OPEN_YET && Instant::now() < deadline {
             // Not open yet: a client asks again.
             continue;
         }
@@ -284,12 +296,12 @@ fn many_partitions_live_in_few_descriptors() {
         println!("resident: {before} bytes before, {per_partition} more per partition");
         println!("a full Metadata answer: {:?}", metadata_time(&server, &scale));
     }
-    let value = vec![7; scale.dirty_bytes];
+    let value = vec![7; DIRTY_BATCH_BYTES];
     with_all(&server, &places[..scale.dirty], |conn, share| {
-        share.chunks(10).for_each(|few| {
-            let large = |_| BatchBuilder::new().record(1_000, None, Some(&value)).build().unwrap();
-            few.iter().for_each(|one| write(conn, std::slice::from_ref(one), 1, large));
-        });
+        let large = |_| BatchBuilder::new().record(1_000, None, Some(&value)).build().unwrap();
+        for one in share.iter().flat_map(|one| vec![one; scale.dirty_batches]) {
+            write(conn, std::slice::from_ref(one), 1, large);
+        }
     });
     server.kill();
     read_again(&mut server, &scale, "kill -9");

@@ -1,6 +1,7 @@
 //! The sparse index of a segment, by offset and by time: a hint (rule R10).
 //!
-//! `%020d.index`, written when a segment is rolled or closed, framed as every small file (magic "FBIX", version 1):
+//! `%020d.index`, written when a segment is rolled or closed, or rests, framed as every small file (magic "FBIX",
+//! version 1):
 //! ```text
 //!  8 base offset i64 | 16 next offset i64 | 24 segment length in bytes u64
 //! 32 opened at, ms i64 | 40 sealed at, ms i64 (-1: not sealed)

@@ -18,6 +18,7 @@ use crate::retention_clock::RetentionClock;
 use crate::view::View;
 
 mod act;
+mod rest;
 mod tend;
 
 /// Bytes gathered into one write. Beyond this nothing is won, and others wait.

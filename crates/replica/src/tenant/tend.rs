@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use forebay_base::Instant;
 
 use super::Tenant;
@@ -59,33 +57,5 @@ impl Tenant {
     /// True if the last checkpoint is out of date.
     pub(crate) fn is_dirty(&self) -> bool {
         (self.log.start(), self.log.durable_end()) != self.checkpointed
-    }
-
-    /// True if it holds what only a partition that is written needs.
-    pub(crate) fn is_awake(&self) -> bool {
-        self.log.is_awake() && self.core.failure().is_none()
-    }
-
-    /// Gives that back if nothing was written since it was last asked, or if it must.
-    pub(crate) fn rest(&mut self, must: bool) {
-        let idle = self.log.end() == std::mem::replace(&mut self.idle_since, self.log.end());
-        if !(idle || must) || !self.is_awake() || !self.queue.is_empty() || self.core.is_syncing() {
-            return;
-        }
-        match self.log.rest() {
-            Ok(()) => self.step(Event::RolledDurable { upto: self.log.durable_end() }),
-            Err(error) => {
-                self.fault(&error);
-            }
-        }
-        // Empty ones may hold as much memory as all the rest of the partition.
-        (self.queue, self.stamped) = Default::default();
-        if self.appends.is_empty() {
-            self.appends = BTreeMap::new();
-        }
-        if self.deletions.is_empty() {
-            self.deletions = BTreeMap::new();
-        }
-        self.core.shrink();
     }
 }
