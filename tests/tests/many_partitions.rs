@@ -55,14 +55,7 @@ impl Scale {
             setrlimit(Resource::Nofile, both).unwrap();
             let descriptors_max = limit as usize / 5 * 2 + OTHER_DESCRIPTORS + CONNECTIONS * WRITTEN_TOGETHER;
             let (topics, partitions) = (6, 100);
-            return Self {
-                topics,
-                partitions,
-                dirty: 20,
-                dirty_bytes: 1 << 16,
-                descriptors_max,
-                is_full: false,
-            };
+            return Self { topics, partitions, dirty: 20, dirty_batches: 1, descriptors_max, is_full: false };
         };
         let partitions = 1_000;
         let topics = text.parse::<i32>().expect("a number") / partitions;
@@ -240,15 +233,18 @@ fn make(server: &Server, scale: &Scale) -> Duration {
     began.elapsed()
 }
 
-/// The median time of a full Metadata answer.
+/// The median time until all bytes of a full Metadata answer are here.
 fn metadata_time(server: &Server, scale: &Scale) -> Duration {
     let mut conn = server.conn();
+    conn.patience(Duration::from_secs(60));
+    let everything = MetadataRequest { topics: None, ..Default::default() };
+    let answer = conn.call(9, &everything);
+    assert_eq!(answer.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>(), scale.count());
     let mut times: Vec<Duration> = (0..5)
         .map(|_| {
             let began = Instant::now();
-            let answer = conn.call(9, &MetadataRequest { topics: None, ..Default::default() });
-            let count: usize = answer.topics.iter().map(|topic| topic.partitions.len()).sum();
-            assert_eq!(count, scale.count());
+            conn.send(9, &everything);
+            conn.receive().unwrap().unwrap();
             began.elapsed()
         })
         .collect();
