@@ -20,8 +20,6 @@ pub use ids::{
     BrokerEpoch, ClusterId, DirectoryId, Id128, LeaderEpoch, NodeId, Offset, ParseIdError, PartitionId,
     ProducerId, TopicId,
 };
-#[cfg(mutants)]
-pub use mutants::Disowned;
 pub use mutants::Mutant;
 pub use piece::{Piece, Region, total_len};
 pub use rng::{Rng, SeededRng, fresh_id};

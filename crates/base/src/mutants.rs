@@ -6,8 +6,6 @@
 /// A bug that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// An answer does not own the file it is read from: who deletes the segment closes it.
-    DescriptorClosedUnderReader,
     /// What is handed to the sync engine counts as durable.
     AckBeforeSync,
     /// A sync that failed is tried again, and believed.
@@ -35,33 +33,5 @@ impl Mutant {
         static PLANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
         let planted = PLANTED.get_or_init(|| std::env::var("PLANTED_MUTANT").ok());
         planted.as_ref().is_some_and(|name| *name == format!("{self:?}"))
-    }
-}
-
-/// A file that its owner closes while it is read: [`Mutant::DescriptorClosedUnderReader`].
-#[cfg(mutants)]
-#[derive(Debug)]
-pub struct Disowned(std::sync::Weak<dyn crate::Region>);
-
-#[cfg(mutants)]
-impl Disowned {
-    /// `file`, or if that bug was planted a `file` that lives as long as its other owners.
-    pub fn planted(file: std::sync::Arc<dyn crate::Region>) -> std::sync::Arc<dyn crate::Region> {
-        if Mutant::DescriptorClosedUnderReader.is_planted() {
-            return std::sync::Arc::new(Self(std::sync::Arc::downgrade(&file)));
-        }
-        file
-    }
-}
-
-#[cfg(mutants)]
-impl crate::Region for Disowned {
-    fn read_at(&self, at: u64, buf: &mut [u8]) -> std::io::Result<usize> {
-        let file = self.0.upgrade().ok_or_else(|| std::io::Error::other("the descriptor was closed"))?;
-        file.read_at(at, buf)
-    }
-
-    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        None
     }
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forebay_base::{Offset, Piece, Region};
+use forebay_base::{Offset, Piece};
 use forebay_records::BatchError;
 
 use crate::checked::Checked;
@@ -41,10 +41,7 @@ impl Slice {
 
     /// The bytes as they lie in the file, to be sent without passing through memory.
     pub fn piece(&self) -> Piece {
-        let file: Arc<dyn Region> = self.file.clone();
-        #[cfg(mutants)]
-        let file = forebay_base::Disowned::planted(file);
-        Piece::File { file, at: self.at, len: self.len }
+        Piece::File { file: self.file.clone(), at: self.at, len: self.len }
     }
 
     /// Reads the bytes through a small buffer and checks the checksum of each batch: the cold path, where the device may

@@ -1,5 +1,5 @@
-//! What a node promises to those who use it, where the disk or a client is at its worst. Each of these tests is the
-//! witness of a planted bug (`cargo xtask mutants`): it asserts what a user would see.
+//! What a node promises to those who use it, where the disk or a client is at its worst. Most of these tests are
+//! witnesses of a planted bug (`cargo xtask mutants`): they assert what a user would see.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod doors;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_client::{FetchOptions, NewTopic};
-use forebay_sim::disk::{Call, Fault, Planned};
-use forebay_sim::{SimDisk, World, disk::Survivors, run};
+use forebay_sim::disk::{Call, Fault, Planned, Survivors};
+use forebay_sim::{SimDisk, World, run};
 
 use super::{TOPIC, append, batch, client, consume, start, stop};
 
@@ -14,8 +14,8 @@ const SEGMENT_BYTES: u64 = 4_096;
 /// Paths of data, not of metadata.
 const DATA: &str = "/partitions/";
 
-fn plan(call: Call, skip: u64, fault: Fault) -> Planned {
-    Planned { call, path: DATA.to_owned(), skip, times: 1, fault }
+fn plan(call: Call, fault: Fault) -> Planned {
+    Planned { call, path: DATA.to_owned(), skip: 0, times: 1, fault }
 }
 
 /// Everything a consumer sees on a fresh node that finds `disk`.
@@ -66,43 +66,21 @@ fn a_record_whose_sync_failed_is_not_acknowledged_and_then_lost() {
         let producer = client(&world).await;
         producer.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
         let mut acknowledged = Vec::new();
+        // Of more than a sector, so that no later write brings a lost one to the device.
         for fill in 1..=3 {
             if fill == 2 {
-                world.disk.plan(plan(Call::Sync, 0, Fault::DEVICE));
+                world.disk.plan(plan(Call::Sync, Fault::DEVICE));
             }
-            if append(&producer, batch(fill, 100)).await.is_some() {
-                acknowledged.push((fill, 100));
+            if append(&producer, batch(fill, 2_000)).await.is_some() {
+                acknowledged.push((fill, 2_000));
             }
         }
-        assert_eq!(acknowledged.first(), Some(&(1, 100)));
+        assert_eq!(acknowledged.first(), Some(&(1, 2_000)));
         world.disk.cut();
         drop(producer);
         let _ = node.stop(Duration::from_secs(5)).await;
         let seen = seen_on(&world, &world.disk.restart_with(Survivors::Nothing)).await;
         assert!(seen.starts_with(&acknowledged), "{acknowledged:?} was acknowledged, {seen:?} is there");
-    });
-}
-
-#[test]
-fn nothing_torn_is_visible_after_a_full_disk_and_a_crash() {
-    run(23, |world| async move {
-        let node = start(&world, &world.disk, Arc::new(world.net.clone()), SEGMENT_BYTES).await;
-        let producer = client(&world).await;
-        producer.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
-        assert_eq!(append(&producer, batch(1, 100)).await, Some(0));
-        world.disk.plan(plan(Call::Write, 0, Fault::ShortWrite(1_000)));
-        world.disk.plan(plan(Call::Write, 1, Fault::NO_SPACE));
-        assert_eq!(append(&producer, batch(2, 2_000)).await, None, "there was no space");
-        world.disk.heal();
-        // The last of them does not fit any more, so that the segment with the torn end is sealed.
-        let sound = [(1, 100), (3, 100), (4, 3_900)];
-        for (number, (fill, bytes)) in (0..).zip(sound).skip(1) {
-            assert_eq!(append(&producer, batch(fill, bytes)).await, Some(number));
-        }
-        world.disk.cut();
-        drop(producer);
-        let _ = node.stop(Duration::from_secs(5)).await;
-        assert_eq!(seen_on(&world, &world.disk.restart_with(Survivors::Everything)).await, sound);
     });
 }
 
@@ -114,7 +92,7 @@ fn a_consumer_is_never_told_of_an_offset_that_is_not_there() {
         let configs = [("flush.mode".to_owned(), "async".to_owned())].into();
         user.create_topic(&NewTopic { configs, ..NewTopic::named(TOPIC) }, false).await.unwrap();
         assert_eq!(append(&user, batch(1, 100)).await, Some(0));
-        world.disk.plan(plan(Call::Write, 0, Fault::NO_SPACE));
+        world.disk.plan(plan(Call::Write, Fault::NO_SPACE));
         let refused = append(&user, batch(2, 100)).await;
         let told = user.fetch(TOPIC, 0, 0, &FetchOptions::default()).await.unwrap();
         assert_eq!((refused, told.high_watermark), (None, 1), "the disk was full");
