@@ -164,14 +164,12 @@ async fn connections_are_listed_while_they_are_open() {
     let of = |software: &str| list().into_iter().find(|one| one["software_name"] == software);
     let ours = of("forebay").expect("our client is listed");
     assert!(ours["requests"].as_u64().unwrap() >= 2, "{ours}");
-    let one = of("some-library").expect("the raw connection is listed");
+    // What was sent is counted after it was sent, so the client may be quicker.
+    let one = eventually(|| of("some-library").filter(|one| one["sent_bytes"].as_u64() > Some(20)));
     assert_eq!((&one["software_version"], &one["client_id"]), (&"1.2.3".into(), &"black-box".into()));
     assert_eq!((&one["listener"], &one["principal"]), (&"PLAINTEXT".into(), &"User:ANONYMOUS".into()));
     assert_eq!((&one["requests"], &one["requests_in_work"]), (&1.into(), &0.into()));
-    assert!(
-        one["received_bytes"].as_u64().unwrap() > 20 && one["sent_bytes"].as_u64().unwrap() > 20,
-        "{one}"
-    );
+    assert!(one["received_bytes"].as_u64().unwrap() > 20, "{one}");
     let gauge = "forebay_client_connections{software=\"some-library\",version=\"1.2.3\"}";
     assert_eq!(metric(&server, gauge) as u64, 1);
 
