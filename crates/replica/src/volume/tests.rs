@@ -16,6 +16,9 @@ mod faulty;
 mod life;
 mod storage;
 
+/// The bound of descriptors.
+const DESCRIPTORS: usize = 64;
+
 /// A volume in a directory of its own.
 struct House {
     dir: tempfile::TempDir,
@@ -37,7 +40,7 @@ impl House {
         let workers = ThreadWorkers::new(self.clock.clone());
         let path = self.dir.path().join("partitions");
         self.volume = Some(Volume::start(
-            &Files::new(disk, 64),
+            &Files::new(disk, DESCRIPTORS),
             &workers,
             self.clock.clone(),
             path,

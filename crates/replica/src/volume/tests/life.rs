@@ -232,3 +232,52 @@ fn a_partition_is_deleted_open_or_not() {
     assert_eq!(stray(), Ok(()), "gone already");
     assert!(!directory.exists());
 }
+
+#[test]
+fn partitions_are_opened_and_read_while_every_writer_waits_for_its_disk() {
+    let mut house = House::new();
+    for index in 0..6 {
+        appended(&house.open(index), batch("old"));
+    }
+    assert!(house.stop(true));
+    house.start();
+    let faults = Arc::clone(&house.faults);
+    let frozen = faults.gate.lock().unwrap();
+    // One for each writer.
+    let stuck: Vec<_> =
+        (0..2).map(|index| house.open_with(index, config(), true).append(batch("new"), Acks::All)).collect();
+    let opened: Vec<_> = (2..6).map(|index| house.open_with(index, config(), true)).collect();
+    for partition in &opened {
+        assert_eq!(values(&partition.view(), Offset(0)), ["old"]);
+    }
+    let again = house.volume().open(id(3), config(), LeaderEpoch(1), true).blocking_recv().unwrap();
+    assert!(matches!(again, Err(OpenError::AlreadyOpen)), "its writer has not even heard of it");
+    let queued: Vec<_> = opened.iter().map(|partition| partition.append(batch("new"), Acks::All)).collect();
+    drop(frozen);
+    for answer in stuck.into_iter().chain(queued) {
+        assert_eq!(answer.blocking_recv().unwrap().unwrap().base_offset, Offset(1));
+    }
+    assert!(house.stop(true));
+}
+
+#[test]
+fn partitions_that_are_not_written_rest_where_descriptors_are_short() {
+    let house = House::new();
+    let partitions: Vec<_> = (0..100).map(|index| house.open(index)).collect();
+    for round in 0..2 {
+        for partition in &partitions {
+            assert_eq!(appended(partition, batch(&round.to_string())), round);
+        }
+    }
+    let open = || {
+        let names = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let targets = names.filter_map(|name| std::fs::read_link(name.path()).ok());
+        targets.filter(|target| target.starts_with(house.dir.path())).count()
+    };
+    // Half of the bound, and one for each writer that is about to put another to rest.
+    eventually("few are open", || open() <= DESCRIPTORS / 2 + 2);
+    for partition in &partitions {
+        assert_eq!(values(&partition.view(), Offset(0)), ["0", "1"]);
+    }
+    assert!(open() <= DESCRIPTORS + 2, "{} are open", open());
+}
