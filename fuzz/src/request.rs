@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use forebay_base::Piece;
 use forebay_link::{Conn, FRAME_BUFFER_BYTES, FrameReader, LENGTH_BYTES};
 use forebay_wire::kafka::{ApiKey, RequestHeader};
@@ -37,10 +37,16 @@ struct Peer {
 }
 
 impl Conn for Peer {
-    fn poll_recv(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        assert!(!buffer.is_empty(), "an empty receive reads like a closed connection");
-        let now = self.left.split_to(buffer.len().min(self.step).min(self.left.len()));
-        buffer[..now.len()].copy_from_slice(&now);
+    fn poll_recv(
+        &mut self,
+        _: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        assert!(bytes_max > 0, "an empty receive reads like a closed connection");
+        let now = self.left.split_to(bytes_max.min(self.step).min(self.left.len()));
+        buffer.reserve(bytes_max);
+        buffer.extend_from_slice(&now);
         Poll::Ready(Ok(now.len()))
     }
 
