@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs every fuzz target, or those named, for so many seconds each: `fuzz/run.sh SECONDS [TARGET...]`; 0 only builds.
 #
+# FOREBAY_FUZZ_SEED=n makes a run choose as another run with that seed did, as far as both get.
+#
 # Builds with an installed nightly toolchain; without one it says so and ends well, for nothing else here needs it.
 # The kept corpus is only read. What is found goes to $FOREBAY_CACHE/fuzz: new inputs to TARGET/corpus, where the next
 # run goes on from them; inputs that break something, and the log, beside it. Everything is built outside the checkout.
@@ -64,6 +66,7 @@ run() {
   printf 'fuzz %s: %d kept inputs, %d s; log in %s\n' \
     "$target" "$(find "corpus/$target" -type f | wc -l)" "$seconds" "$found/log"
   if ! "$target_dir/$host/release/$target" "$found/corpus" "corpus/$target" \
+    ${FOREBAY_FUZZ_SEED:+-seed="$FOREBAY_FUZZ_SEED"} \
     -max_total_time="$seconds" -max_len="${input_bytes[$target]}" -malloc_limit_mb="${malloc_mib[$target]}" \
     -rss_limit_mb=1024 -timeout=60 -print_final_stats=1 -artifact_prefix="$found/artifacts/" >"$found/log" 2>&1; then
     tail -n 60 "$found/log"
