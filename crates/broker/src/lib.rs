@@ -29,6 +29,7 @@ mod verify;
 
 pub use config::*;
 pub use env::Env;
+pub use forebay_meta::topic_config::FLUSH_ASYNC_WARNING;
 pub use node::{Node, NodeError};
 pub use serve::{ServeError, serve};
 pub use verify::{Damage, Verified, VerifyError, verify};

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
+use forebay_broker::FLUSH_ASYNC_WARNING;
 use forebay_client::{AlterOp, Client, ConfigChange, ConfigEntry, ErrorCode, NewTopic, OffsetAt, TopicInfo};
 use serde::Serialize;
 
@@ -146,10 +147,6 @@ struct Described {
     /// What its owner should know.
     warnings: Vec<&'static str>,
 }
-
-/// Said of a topic with `flush.mode=async`.
-const ASYNC_WARNING: &str = "UNSAFE: flush.mode=async commits records before they are on stable storage; a power cut takes \
-                             acknowledged records of about the last second";
 
 #[derive(Debug, Serialize)]
 struct DescribedPartition {
@@ -307,7 +304,7 @@ async fn describe(
     let configs = client.topic_configs(name).await?;
     let is_async =
         |config: &ConfigEntry| config.name == "flush.mode" && config.value.as_deref() == Some("async");
-    let warnings = configs.iter().any(is_async).then_some(ASYNC_WARNING).into_iter().collect();
+    let warnings = configs.iter().any(is_async).then_some(FLUSH_ASYNC_WARNING).into_iter().collect();
     let shown = configs.into_iter().filter(|config| all_configs || !config.is_default);
     Ok(Described {
         name: name.to_owned(),

@@ -14,6 +14,10 @@ pub use table::TOPIC_CONFIGS;
 /// Longest value of a setting, in bytes.
 pub const VALUE_BYTES_MAX: usize = 32 * 1024;
 
+/// Said of a topic with `flush.mode=async` wherever it is described.
+pub const FLUSH_ASYNC_WARNING: &str = "UNSAFE: flush.mode=async commits records before they are on stable storage; a \
+                                       power cut takes acknowledged records of about the last second";
+
 /// The declaration of one setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopicConfig {

@@ -6,6 +6,7 @@ use forebay_base::Offset;
 use forebay_log::Space;
 use forebay_meta::Topic;
 use forebay_meta::status::{Status, VolumeState};
+use forebay_meta::topic_config::FLUSH_ASYNC_WARNING;
 use serde::Serialize;
 
 use crate::facts::{ConnectionFacts, Facts, LogFacts, PartitionRow, Quorum, VERSION, VolumeFacts};
@@ -151,10 +152,6 @@ pub(super) struct TopicView {
     warnings: Vec<&'static str>,
 }
 
-/// Said of a topic with `flush.mode=async`.
-const ASYNC_WARNING: &str = "UNSAFE: flush.mode=async commits records before they are on stable storage; a power cut takes \
-                             acknowledged records of about the last second";
-
 impl TopicView {
     pub(super) fn of(facts: &Facts, topic: &Topic) -> Self {
         let (mut status, mut size_bytes) = (Status::Online, Some(0));
@@ -173,7 +170,7 @@ impl TopicView {
             size_bytes,
             configs: (*topic.configs).clone(),
             warnings: if topic.configs.get("flush.mode").is_some_and(|mode| mode == "async") {
-                vec![ASYNC_WARNING]
+                vec![FLUSH_ASYNC_WARNING]
             } else {
                 Vec::new()
             },

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_base::{Mutant, Piece, limits, total_len};
-use forebay_link::{Conn, FRAME_BUFFER_BYTES, FrameError, FrameReader};
+use forebay_link::{Conn, FRAME_BUFFER_BYTES, FrameError, FrameReader, LENGTH_BYTES};
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep};
 
@@ -25,7 +25,7 @@ const FRAME_PATIENCE: Duration = Duration::from_secs(30);
 const FRAME_BYTES_PER_SECOND: u64 = 1024 * 1024;
 
 /// A frame asks for memory when so much of it has come, or all of it.
-const HEAD_BYTES: usize = FRAME_BUFFER_BYTES - 4;
+const HEAD_BYTES: usize = FRAME_BUFFER_BYTES - LENGTH_BYTES;
 
 /// What a busy connection reads at once, if the memory budget has room for it.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
