@@ -4,6 +4,7 @@
 //! fail is a defect.
 
 mod arrows;
+mod build_scripts;
 mod formats;
 mod length;
 mod mutants;
@@ -47,6 +48,7 @@ impl fmt::Display for Finding {
 pub(crate) fn findings(tree: &Tree) -> Vec<Finding> {
     let mut all = Vec::new();
     arrows::check(tree, &mut all);
+    build_scripts::check(tree, &mut all);
     pure::check(tree, &mut all);
     pure::check_list(tree, &mut all);
     length::check(tree, &mut all);

@@ -7,7 +7,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Output, table};
 
 /// The commit that this binary is built from.
-pub(super) const COMMIT: &str = env!("FOREBAY_COMMIT");
+pub(super) const COMMIT: &str = env!("BUILD_COMMIT");
 
 /// Waiting times, one per request, in units of 100 ns.
 #[derive(Debug, Default)]
