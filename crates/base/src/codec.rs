@@ -111,6 +111,11 @@ impl Writer {
         Self::default()
     }
 
+    /// Nothing written yet, and memory for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// How many bytes were written.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -12,6 +12,7 @@
 mod clients;
 mod families;
 mod histogram;
+mod lanes;
 mod page;
 mod scrape;
 mod stage;
@@ -33,6 +34,7 @@ use crate::facts::Facts;
 use clients::Clients;
 pub(crate) use clients::{Software, cut};
 use histogram::Histogram;
+use lanes::Lanes;
 use stage::Stage;
 pub(crate) use stage::Stages;
 
@@ -63,13 +65,19 @@ struct ApiCounts {
     latency: Histogram,
     /// In the order of [`Stage`].
     stages: [Histogram; Stage::ALL.len()],
-    request_bytes: Counter,
-    response_bytes: Counter,
+    bytes: Lanes<ByteCounts>,
+}
+
+/// Bytes of requests, and of their answers.
+#[derive(Debug, Default)]
+struct ByteCounts {
+    requests: Counter,
+    responses: Counter,
 }
 
 /// What is counted of one topic, and of all together.
 #[derive(Debug, Default)]
-struct TopicCounts {
+pub(crate) struct TopicCounts {
     records_in: Counter,
     bytes_in: Counter,
     bytes_out: Counter,
@@ -92,7 +100,7 @@ pub(crate) struct Metrics {
     apis: Vec<Option<Box<ApiCounts>>>,
     errors: Mutex<BTreeMap<(ApiKey, ErrorCode), u64>>,
     clients: Clients,
-    all_topics: TopicCounts,
+    all_topics: Lanes<TopicCounts>,
     topics: RwLock<HashMap<Arc<str>, Arc<TopicCounts>>>,
 }
 
@@ -120,7 +128,7 @@ impl Metrics {
             apis: (0..API_KEYS).map(|key| is_served(key).then(Box::default)).collect(),
             errors: Mutex::default(),
             clients: Clients::default(),
-            all_topics: TopicCounts::default(),
+            all_topics: Lanes::default(),
             topics: RwLock::default(),
         }
     }
@@ -170,8 +178,9 @@ impl Metrics {
         for (stage, took) in stages.passed() {
             counts.stages[stage as usize].record(took);
         }
-        counts.request_bytes.add(request_bytes);
-        counts.response_bytes.add(response_bytes);
+        let bytes = counts.bytes.own();
+        bytes.requests.add(request_bytes);
+        bytes.responses.add(response_bytes);
     }
 
     /// The socket has taken the last byte of an answer, so long after it was ready.
@@ -201,13 +210,13 @@ impl Metrics {
         self.clients.gone(software);
     }
 
-    /// A batch of `records` records in `bytes` bytes was taken for a partition of `topic`.
-    pub(crate) fn produced(&self, topic: &str, bytes: u64, records: u64) {
-        self.for_topic(topic, |counts| {
+    /// A batch of `records` records in `bytes` bytes was taken for a partition of the topic counted by `topic`.
+    pub(crate) fn produced(&self, topic: Option<&TopicCounts>, bytes: u64, records: u64) {
+        for counts in std::iter::once(self.all_topics.own()).chain(topic) {
             counts.produce_requests.add(1);
             counts.records_in.add(records);
             counts.bytes_in.add(bytes);
-        });
+        }
     }
 
     /// A batch for a partition of `topic` was refused or could not be stored.
@@ -234,13 +243,14 @@ impl Metrics {
     }
 
     fn for_topic(&self, topic: &str, count: impl Fn(&TopicCounts)) {
-        count(&self.all_topics);
+        count(self.all_topics.own());
         if let Some(counts) = self.topic(topic) {
             count(&counts);
         }
     }
 
-    fn topic(&self, name: &str) -> Option<Arc<TopicCounts>> {
+    /// What is counted of the topic of that name, until the topic is gone; `None` if there are too many.
+    pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicCounts>> {
         if let Some(known) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Some(known.clone());
         }

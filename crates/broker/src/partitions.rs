@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -34,6 +35,7 @@ pub(crate) enum Place {
 #[derive(Debug, Default)]
 pub(crate) struct PartitionMap {
     places: ArcSwap<imbl::HashMap<PartitionId, Place>>,
+    version: AtomicU64,
     changed: Notify,
     /// Partitions that somebody waits for; no more than there are.
     wanted: Mutex<BTreeSet<PartitionId>>,
@@ -59,7 +61,13 @@ impl PartitionMap {
         let mut places = imbl::HashMap::clone(&self.places.load());
         change(&mut places);
         self.places.store(Arc::new(places));
+        self.version.fetch_add(1, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// Grows after each change of the map: who reads it before the map knows from it when to read the map again.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// What is hosted under `id`, waiting until `deadline` for the reconciler to open it.

@@ -89,6 +89,17 @@ impl Shared {
         index: i32,
         deadline: tokio::time::Instant,
     ) -> Result<Hosted, Unavailable> {
+        let id = self.leads(topic, index)?;
+        usable(self.partitions.wait_for(id, deadline).await.ok_or(Unavailable::NotLeader)?)
+    }
+
+    /// As [`Shared::led`], but `None` where it would wait.
+    pub(crate) fn led_now(&self, topic: &Topic, index: i32) -> Result<Option<Hosted>, Unavailable> {
+        self.partitions.get(self.leads(topic, index)?).map(usable).transpose()
+    }
+
+    /// Checks that this node leads the partition, in a directory that it has.
+    fn leads(&self, topic: &Topic, index: i32) -> Result<PartitionId, Unavailable> {
         let assignment = assignment(topic, index).ok_or(Unavailable::Unknown)?;
         if assignment.leader != Some(self.node) {
             return Err(Unavailable::NotLeader);
@@ -98,12 +109,7 @@ impl Shared {
             let sentence = "the partition lies in a data directory that this node was not started with";
             return Err(Unavailable::Storage(sentence.into()));
         }
-        let id = PartitionId { topic: topic.id, index };
-        match self.partitions.wait_for(id, deadline).await {
-            Some(Hosted::Failed(reason)) => Err(Unavailable::Storage(reason)),
-            Some(open) => Ok(open),
-            None => Err(Unavailable::NotLeader),
-        }
+        Ok(PartitionId { topic: topic.id, index })
     }
 
     /// The topic of that id.
@@ -115,6 +121,13 @@ impl Shared {
     pub(crate) fn topic_by_name(&self, name: &str) -> Option<Arc<Topic>> {
         let image = self.image.borrow();
         image.names.get(name).and_then(|id| image.topics.get(id)).cloned()
+    }
+}
+
+fn usable(hosted: Hosted) -> Result<Hosted, Unavailable> {
+    match hosted {
+        Hosted::Failed(reason) => Err(Unavailable::Storage(reason)),
+        open @ Hosted::Open { .. } => Ok(open),
     }
 }
 

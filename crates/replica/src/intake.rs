@@ -14,7 +14,7 @@ use crate::refused::RecordError;
 const ERRORS_MAX: usize = 100;
 
 /// A topic's rules for batches, from its configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IntakeRules {
     /// `max.message.bytes`: longest batch, as sent.
     pub max_message_bytes: usize,

@@ -96,6 +96,11 @@ impl Partition {
         answer
     }
 
+    /// True if one writer writes both.
+    pub fn shares_writer(&self, other: &Partition) -> bool {
+        Arc::ptr_eq(&self.inbox, &other.inbox)
+    }
+
     /// Has the writer begin with what was queued. Whoever queues must call this, even if it gives up meanwhile.
     pub fn nudge(&self) {
         self.inbox.nudge();

@@ -21,10 +21,33 @@ pub(crate) struct Call {
     pub(crate) began: tokio::time::Instant,
 }
 
+/// Who asks, and through which API and version of it: what a handler that waits for nothing needs of a [`Call`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) node: &'a Shared,
+    pub(crate) session: &'a Session,
+    pub(crate) version: i16,
+    pub(crate) right: &'static Right,
+    pub(crate) began: tokio::time::Instant,
+}
+
+impl Caller<'_> {
+    /// May the caller do this to the resource of that name?
+    pub(crate) fn permits(self, name: &str) -> bool {
+        auth::allows(&self.session.principal, self.right, name)
+    }
+}
+
 /// How long a request waits for partitions that the Image gives to this node and the reconciler is still opening.
 const OPENING_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Call {
+    /// Who asks.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        let Self { node, session, version, right, began, .. } = self;
+        Caller { node, session, version: *version, right, began: *began }
+    }
+
     /// A topic's partition that this node leads, opened; all partitions of a request share its patience.
     pub(crate) async fn led(&self, topic: &Topic, index: i32) -> Result<Hosted, Unavailable> {
         self.node.led(topic, index, self.began + OPENING_PATIENCE).await
@@ -45,6 +68,6 @@ impl Call {
 
     /// May the caller do this to the resource of that name?
     pub(crate) fn permits(&self, name: &str) -> bool {
-        auth::allows(&self.session.principal, self.right, name)
+        self.caller().permits(name)
     }
 }

@@ -11,13 +11,15 @@ use bytes::Bytes;
 use forebay_base::{Mutant, Piece, limits, total_len};
 use forebay_link::{Conn, FRAME_BUFFER_BYTES, FrameError, FrameReader, LENGTH_BYTES};
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::budget::{SMALL_BYTES, Share, charged};
 use super::course::Course;
-use super::dispatch::{self, Done, Reply, Started, Work};
+use super::dispatch::{self, Done, Door, Reply, Started, Work};
 use super::sending::Sending;
 use super::session::Session;
+use super::stopping::Stopping;
 use crate::shared::Shared;
 
 /// A frame must be whole this long after its length came, plus a second per MiB.
@@ -79,13 +81,10 @@ enum Event {
 
 /// A connection and everything that is its own.
 pub(super) struct Connection {
-    node: Arc<Shared>,
-    session: Arc<Session>,
+    door: Door,
     conn: Box<dyn Conn>,
     frames: FrameReader,
     reading: Reading,
-    /// A request in `work` has queued batches of which the writers may not have heard.
-    untold: bool,
     /// Requests in work, in the order they came, which is the order of their answers: only the first is ever polled.
     work: VecDeque<Work>,
     /// A request that nothing may overtake is in work (every request but Produce is one).
@@ -93,7 +92,7 @@ pub(super) struct Connection {
     out: VecDeque<Piece>,
     /// Whose bytes are in `out`.
     sending: Sending,
-    draining: Option<BoxFuture<'static, ()>>,
+    stopping: Stopping,
     /// The memory that reading ahead takes; without it, little is read at once.
     ahead: Option<Share>,
     deadline: Instant,
@@ -110,22 +109,20 @@ impl Connection {
         node: Arc<Shared>,
         session: Arc<Session>,
         conn: Box<dyn Conn>,
-        draining: BoxFuture<'static, ()>,
+        stopping: watch::Receiver<bool>,
     ) -> Self {
         let now = Instant::now();
         let deadline = now + idle_max(&node);
         Self {
             frames: FrameReader::new(node.config.socket_request_max_bytes.min(limits::REQUEST_BYTES_MAX)),
-            node,
-            session,
+            door: Door::new(node, session),
             conn,
             reading: Reading::Length,
-            untold: false,
             work: VecDeque::new(),
             exclusive: false,
             out: VecDeque::new(),
             sending: Sending::default(),
-            draining: Some(draining),
+            stopping: Stopping::new(stopping),
             ahead: None,
             deadline,
             now,
@@ -140,7 +137,7 @@ impl Connection {
         let _eager = Mutant::EagerBuffers.is_planted().then(|| vec![1_u8; 256 * 1024]);
         loop {
             let event = poll_fn(|cx| match self.select(cx) {
-                Poll::Pending if self.untold => Poll::Ready(None),
+                Poll::Pending if self.door.nudges.are_due() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(event) => Poll::Ready(Some(event)),
             });
@@ -163,8 +160,7 @@ impl Connection {
     /// moment is written and answered together.
     async fn nudge(&mut self) {
         tokio::task::yield_now().await;
-        self.work.iter_mut().for_each(Work::nudge);
-        self.untold = false;
+        self.door.nudges.give();
     }
 
     fn select(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -183,7 +179,7 @@ impl Connection {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if self.sending.unsent_bytes() < limits::CONNECTION_OUT_BYTES_MAX
             && let Some(first) = self.work.front_mut()
-            && let Poll::Ready(done) = first.poll(cx, self.now)
+            && let Poll::Ready(done) = first.poll(cx, self.now, &self.door)
         {
             return Poll::Ready(Event::Replied(done));
         }
@@ -198,9 +194,7 @@ impl Connection {
         if let Poll::Ready(event) = self.poll_reading(cx) {
             return Poll::Ready(event);
         }
-        if let Some(draining) = &mut self.draining
-            && draining.as_mut().poll(cx).is_ready()
-        {
+        if self.stopping.poll(cx).is_ready() {
             return Poll::Ready(Event::Drain);
         }
         if let Some(deadline) = self.work.front().and_then(Work::deadline) {
@@ -215,6 +209,7 @@ impl Connection {
             return;
         }
         self.frames.shrink();
+        self.door.rest();
         if self.ahead.take().is_some() {
             self.frames.read_ahead(0);
         }
@@ -278,10 +273,10 @@ impl Connection {
 
     /// Takes `wanted` bytes of the budget for a frame of `bytes`, or begins to wait for them.
     fn admit(&mut self, bytes: usize, wanted: usize) {
-        match self.node.budget.try_admit(wanted) {
+        match self.door.node.budget.try_admit(wanted) {
             Some(share) => self.admitted(bytes, Some(share)),
             None => {
-                let share = self.node.budget.clone().admit(wanted);
+                let share = self.door.node.budget.clone().admit(wanted);
                 self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
             }
         }
@@ -302,7 +297,7 @@ impl Connection {
         let whole = share.as_ref().is_none_or(|share| share.covers(bytes));
         self.reading = if whole { Reading::Body(share) } else { Reading::Part { bytes, _held: share } };
         if self.ahead.is_none() && self.frames.is_saturated() {
-            self.ahead = self.node.budget.try_admit(READ_AHEAD_BYTES);
+            self.ahead = self.door.node.budget.try_admit(READ_AHEAD_BYTES);
             self.frames.read_ahead(if self.ahead.is_some() { READ_AHEAD_BYTES } else { 0 });
         }
     }
@@ -311,8 +306,8 @@ impl Connection {
         match event {
             Event::Frame(frame) => {
                 self.moved_bytes += frame.len();
-                self.session.received(self.now, frame.len());
-                self.deadline = self.now + idle_max(&self.node);
+                self.door.session.received(self.now, frame.len());
+                self.deadline = self.now + idle_max(&self.door.node);
                 let Reading::Body(share) = std::mem::replace(&mut self.reading, Reading::Length) else {
                     return None;
                 };
@@ -333,12 +328,11 @@ impl Connection {
                 self.moved_bytes += bytes;
                 self.sent(bytes);
                 self.deadline =
-                    self.now + if self.out.is_empty() { idle_max(&self.node) } else { SEND_PATIENCE };
+                    self.now + if self.out.is_empty() { idle_max(&self.door.node) } else { SEND_PATIENCE };
             }
             Event::SendFailed => return Some(End::Gone),
             Event::Timeout => return self.on_timeout(),
             Event::Drain => {
-                self.draining = None;
                 self.reading = Reading::Stopped;
             }
         }
@@ -352,18 +346,15 @@ impl Connection {
     }
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
-        match dispatch::start(&self.node, &self.session, charged(frame, share), self.now) {
-            Started::Overlapping(work) => {
-                self.untold = true;
-                self.work.push_back(work);
-            }
+        match dispatch::start(&mut self.door, charged(frame, share), self.now) {
+            Started::Overlapping(work) => self.work.push_back(work),
             Started::Exclusive(work) => {
                 self.exclusive = true;
                 self.work.push_back(work);
             }
             Started::Refused(sentence) => return Some(End::Refused(sentence)),
         }
-        self.session.working_on(self.work.len());
+        self.door.session.working_on(self.work.len());
         None
     }
 
@@ -373,10 +364,10 @@ impl Connection {
         if let Some(work) = self.work.pop_front() {
             self.count(&work, course, response_bytes);
         }
-        self.session.working_on(self.work.len());
+        self.door.session.working_on(self.work.len());
         // Nothing starts behind an exclusive request, so it is always the last one in work.
         self.exclusive = self.exclusive && !self.work.is_empty();
-        self.deadline = self.now + idle_max(&self.node);
+        self.deadline = self.now + idle_max(&self.door.node);
         match reply {
             Reply::Answer(pieces) => {
                 self.out.extend(pieces);
@@ -390,23 +381,28 @@ impl Connection {
 
     /// Counts a request as answered.
     fn count(&mut self, work: &Work, course: Course, response_bytes: u64) {
-        let ready = work.ready(&self.node.clocks, self.now, course);
-        self.node.metrics.answered(ready.api, &ready.stages, work.request_bytes(), response_bytes);
+        let ready = work.ready(&self.door.node.clocks, self.now, course);
+        self.door.node.metrics.answered(ready.api, &ready.stages, work.request_bytes(), response_bytes);
         if response_bytes > 0 {
             self.sending.push(ready, response_bytes);
         } else {
-            self.node.slow_requests.consider(&self.node.metrics, &self.session, &ready, Duration::ZERO);
+            self.door.node.slow_requests.consider(
+                &self.door.node.metrics,
+                &self.door.session,
+                &ready,
+                Duration::ZERO,
+            );
         }
     }
 
     /// The socket has taken `bytes` more of the answers.
     fn sent(&mut self, bytes: usize) {
-        self.session.sent(self.now, bytes);
+        self.door.session.sent(self.now, bytes);
         self.sending.sent(bytes);
         while let Some(ready) = self.sending.pop_sent() {
             let send = self.now.saturating_duration_since(ready.at);
-            self.node.metrics.sent(ready.api, send);
-            self.node.slow_requests.consider(&self.node.metrics, &self.session, &ready, send);
+            self.door.node.metrics.sent(ready.api, send);
+            self.door.node.slow_requests.consider(&self.door.node.metrics, &self.door.session, &ready, send);
         }
     }
 

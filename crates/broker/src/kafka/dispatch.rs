@@ -2,18 +2,20 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use forebay_base::Piece;
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 use forebay_wire::kafka::{ApiKey, ErrorCode, RequestHeader};
-use forebay_wire::{Decoder, Message, frame};
+use forebay_wire::{DecodeError, Decoder, Message, frame};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::call::Call;
+use super::call::{Call, Caller};
 use super::course::Course;
+use super::nudges::Nudges;
+use super::routes::Routes;
 use super::sending::Ready;
 use super::session::Session;
 use super::{
@@ -75,22 +77,38 @@ enum Task {
 /// A produce request that waits for its writers.
 struct Appending {
     header: RequestHeader,
+    right: &'static auth::Right,
+    began: Instant,
     submitted: produce::Submitted,
 }
 
-impl Work {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Done> {
-        self.started.get_or_insert(now);
-        match &mut self.task {
-            Task::Append(appending) => appending.poll(cx),
-            Task::Other(task) => task.as_mut().poll(cx),
-        }
+/// What requests of one connection have in common.
+pub(super) struct Door {
+    pub(super) node: Arc<Shared>,
+    pub(super) session: Arc<Session>,
+    routes: Routes,
+    /// Writers that have not heard of batches that were queued to them.
+    pub(super) nudges: Nudges,
+}
+
+impl Door {
+    pub(super) fn new(node: Arc<Shared>, session: Arc<Session>) -> Self {
+        let routes = Routes::new(&node);
+        Self { node, session, routes, nudges: Nudges::default() }
     }
 
-    /// Has the writers begin with what was queued to them.
-    pub(super) fn nudge(&mut self) {
-        if let Task::Append(appending) = &mut self.task {
-            appending.submitted.nudge();
+    /// Gives the memory back that only a busy connection needs.
+    pub(super) fn rest(&mut self) {
+        self.routes.forget();
+    }
+}
+
+impl Work {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Instant, door: &Door) -> Poll<Done> {
+        self.started.get_or_insert(now);
+        match &mut self.task {
+            Task::Append(appending) => appending.poll(cx, &door.node, &door.session),
+            Task::Other(task) => task.as_mut().poll(cx),
         }
     }
 
@@ -115,11 +133,13 @@ impl Work {
 }
 
 impl Appending {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
-        let (outcome, course) = ready!(self.submitted.poll_answer(cx));
+    fn poll(&mut self, cx: &mut Context<'_>, node: &Shared, session: &Session) -> Poll<Done> {
+        let (version, right) = (self.header.request_api_version, self.right);
+        let caller = Caller { node, session, version, right, began: self.began };
+        let (outcome, course) = ready!(self.submitted.poll_answer(cx, caller));
         let reply = match outcome {
             None => Reply::Silence,
-            Some(Ok(response)) => encode(&self.header, self.header.request_api_version, &response),
+            Some(Ok(response)) => encode(&self.header, version, &response),
             Some(Err(error)) => Reply::Refused(format!("an acks=0 append was refused: {error}")),
         };
         Poll::Ready(Done { reply, course })
@@ -134,30 +154,39 @@ enum Begun {
 }
 
 /// Begins the request in `frame`, which came at `began`.
-pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes, began: Instant) -> Started {
-    let header = match RequestHeader::peek(&frame) {
+pub(super) fn start(door: &mut Door, frame: Bytes, began: Instant) -> Started {
+    let request_bytes = frame.len() as u64;
+    let mut body = Decoder::new(frame);
+    let header = match RequestHeader::begin(&mut body) {
         Ok(header) => header,
         Err(error) => return Started::Refused(format!("unreadable request header: {error}")),
     };
     if let Some(client_id) = &header.client_id {
-        session.name_client(client_id);
+        door.session.name_client(client_id);
     }
     let version = header.request_api_version;
     let Some((api, right)) = header.api().and_then(|api| Some((api, auth::right_of(api)?))) else {
         return Started::Refused(format!("unknown or unsupported api key {}", header.request_api_key));
     };
-    let call = Call { node: node.clone(), session: session.clone(), api, version, right, began };
     if !api.served().contains(&version) {
         if api == ApiKey::ApiVersions {
             let reply = encode(&header, 0, &api_versions::unsupported());
             let task = Task::Other(Box::pin(async { Done::plain(reply) }));
-            return Started::Exclusive(Work { api, began, started: None, request_bytes: 0, task });
+            return Started::Exclusive(Work { api, began, started: None, request_bytes, task });
         }
         return Started::Refused(format!("{api} version {version} is not supported"));
     }
-    let request_bytes = frame.len() as u64;
+    if let Err(error) = header.finish(&mut body) {
+        return Started::Refused(malformed(api, &error));
+    }
+    let begun = if api == ApiKey::Produce {
+        start_produce(door, header, right, began, body)
+    } else {
+        let (node, session) = (door.node.clone(), door.session.clone());
+        route(Call { node, session, api, version, right, began }, header, body)
+    };
     let work = |task| Work { api, began, started: None, request_bytes, task };
-    match route(call, header, frame) {
+    match begun {
         Begun::Overlapping(task) => Started::Overlapping(work(task)),
         Begun::Exclusive(reply) => Started::Exclusive(work(Task::Other(reply))),
         Begun::Refused(sentence) => Started::Refused(sentence),
@@ -165,11 +194,9 @@ pub(super) fn start(node: &Arc<Shared>, session: &Arc<Session>, frame: Bytes, be
 }
 
 macro_rules! exclusive {
-    ($call:ident, $header:ident, $frame:ident, $handler:ident) => {
-        match decode(&$frame) {
+    ($call:ident, $header:ident, $body:ident, $handler:ident) => {
+        match decode($body, $call.version) {
             Ok(request) => Begun::Exclusive(Box::pin(async move {
-                // The request owns what it needs of the frame.
-                drop($frame);
                 let response = $handler::answer(&$call, request).await;
                 Done::plain(encode(&$header, $call.version, &response))
             })),
@@ -182,58 +209,65 @@ macro_rules! exclusive {
     clippy::wildcard_enum_match_arm,
     reason = "most of Kafka's keys are not served, and the table says which are"
 )]
-fn route(call: Call, header: RequestHeader, frame: Bytes) -> Begun {
+fn route(call: Call, header: RequestHeader, body: Decoder) -> Begun {
     match call.api {
-        ApiKey::Produce => start_produce(call, header, &frame),
-        ApiKey::ApiVersions => start_api_versions(&call, &header, &frame),
-        ApiKey::Fetch => start_fetch(call, header, frame),
-        ApiKey::ListOffsets => exclusive!(call, header, frame, list_offsets),
-        ApiKey::Metadata => exclusive!(call, header, frame, metadata),
-        ApiKey::CreateTopics => exclusive!(call, header, frame, create_topics),
-        ApiKey::DeleteTopics => exclusive!(call, header, frame, delete_topics),
-        ApiKey::CreatePartitions => exclusive!(call, header, frame, create_partitions),
-        ApiKey::DeleteRecords => exclusive!(call, header, frame, delete_records),
-        ApiKey::DescribeConfigs => exclusive!(call, header, frame, describe_configs),
-        ApiKey::IncrementalAlterConfigs => exclusive!(call, header, frame, incremental_alter_configs),
-        ApiKey::DescribeCluster => exclusive!(call, header, frame, describe_cluster),
-        ApiKey::OffsetForLeaderEpoch => exclusive!(call, header, frame, offset_for_leader_epoch),
-        ApiKey::InitProducerId => exclusive!(call, header, frame, init_producer_id),
+        ApiKey::ApiVersions => start_api_versions(&call, &header, body),
+        ApiKey::Fetch => start_fetch(call, header, body),
+        ApiKey::ListOffsets => exclusive!(call, header, body, list_offsets),
+        ApiKey::Metadata => exclusive!(call, header, body, metadata),
+        ApiKey::CreateTopics => exclusive!(call, header, body, create_topics),
+        ApiKey::DeleteTopics => exclusive!(call, header, body, delete_topics),
+        ApiKey::CreatePartitions => exclusive!(call, header, body, create_partitions),
+        ApiKey::DeleteRecords => exclusive!(call, header, body, delete_records),
+        ApiKey::DescribeConfigs => exclusive!(call, header, body, describe_configs),
+        ApiKey::IncrementalAlterConfigs => exclusive!(call, header, body, incremental_alter_configs),
+        ApiKey::DescribeCluster => exclusive!(call, header, body, describe_cluster),
+        ApiKey::OffsetForLeaderEpoch => exclusive!(call, header, body, offset_for_leader_epoch),
+        ApiKey::InitProducerId => exclusive!(call, header, body, init_producer_id),
         other => Begun::Refused(format!("{other} is not served")),
     }
 }
 
 /// Produce requests overlap: each is queued to the writers as it comes, and waits for storage beside the others.
 /// One that must wait before it can be queued is not overtaken by the next, so that batches keep their order.
-fn start_produce(call: Call, header: RequestHeader, frame: &Bytes) -> Begun {
-    let request = match decode(frame) {
+fn start_produce(
+    door: &mut Door,
+    header: RequestHeader,
+    right: &'static auth::Right,
+    began: Instant,
+    body: Decoder,
+) -> Begun {
+    let version = header.request_api_version;
+    let request = match decode(body, version) {
         Ok(request) => request,
         Err(sentence) => return Begun::Refused(sentence),
     };
-    let mut submit = Box::pin(produce::submit(call, request));
-    match submit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(submitted) => Begun::Overlapping(Task::Append(Box::new(Appending { header, submitted }))),
-        Poll::Pending => Begun::Exclusive(Box::pin(async move {
-            let mut appending = Appending { header, submitted: submit.await };
-            appending.submitted.nudge();
-            let deadline = appending.submitted.deadline();
-            let answer = poll_fn(|cx| appending.poll(cx));
-            match deadline {
-                // The last poll, after the deadline, answers in any case.
-                Some(deadline) => match tokio::time::timeout_at(deadline, answer).await {
-                    Ok(done) => done,
-                    Err(_) => poll_fn(|cx| appending.poll(cx)).await,
-                },
-                None => answer.await,
-            }
-        })),
+    let Door { node, session, routes, nudges } = door;
+    let caller = Caller { node, session, version, right, began };
+    if let Some(submitted) = produce::submit_now(caller, routes, nudges, &request) {
+        return Begun::Overlapping(Task::Append(Box::new(Appending { header, right, began, submitted })));
     }
+    let call =
+        Call { node: node.clone(), session: session.clone(), api: ApiKey::Produce, version, right, began };
+    Begun::Exclusive(Box::pin(async move {
+        let submitted = produce::submit(call.clone(), request).await;
+        let deadline = submitted.deadline();
+        let mut appending = Appending { header, right, began, submitted };
+        let mut answer = poll_fn(|cx| appending.poll(cx, &call.node, &call.session));
+        match deadline {
+            // The last poll, after the deadline, answers in any case.
+            Some(deadline) => match tokio::time::timeout_at(deadline, &mut answer).await {
+                Ok(done) => done,
+                Err(_) => answer.await,
+            },
+            None => answer.await,
+        }
+    }))
 }
 
-fn start_fetch(call: Call, header: RequestHeader, frame: Bytes) -> Begun {
-    match decode(&frame) {
+fn start_fetch(call: Call, header: RequestHeader, body: Decoder) -> Begun {
+    match decode(body, call.version) {
         Ok(request) => Begun::Exclusive(Box::pin(async move {
-            // The request owns what it needs of the frame.
-            drop(frame);
             let (response, parked) = fetch::answer(&call, request).await;
             Done { reply: encode(&header, call.version, &response), course: Course::Parked(parked) }
         })),
@@ -241,19 +275,21 @@ fn start_fetch(call: Call, header: RequestHeader, frame: Bytes) -> Begun {
     }
 }
 
-fn start_api_versions(call: &Call, header: &RequestHeader, frame: &Bytes) -> Begun {
-    let reply = match decode::<ApiVersionsRequest>(frame) {
+fn start_api_versions(call: &Call, header: &RequestHeader, body: Decoder) -> Begun {
+    let reply = match decode::<ApiVersionsRequest>(body, call.version) {
         Ok(request) => encode(header, call.version, &api_versions::answer(call, &request)),
         Err(sentence) => return Begun::Refused(sentence),
     };
     Begun::Exclusive(Box::pin(async { Done::plain(reply) }))
 }
 
-fn decode<M: Message>(frame: &Bytes) -> Result<M, String> {
-    let mut decoder = Decoder::new(frame.clone());
-    let header = RequestHeader::decode(&mut decoder);
-    let decoded = header.and_then(|header| M::decode(&mut decoder, header.request_api_version));
-    decoded.map_err(|error| format!("malformed {} request: {error}", M::API))
+/// The request, which owns what it needs of the frame.
+fn decode<M: Message>(mut body: Decoder, version: i16) -> Result<M, String> {
+    M::decode(&mut body, version).map_err(|error| malformed(M::API, &error))
+}
+
+fn malformed(api: ApiKey, error: &DecodeError) -> String {
+    format!("malformed {api} request: {error}")
 }
 
 fn encode<M: Message>(header: &RequestHeader, version: i16, response: &M) -> Reply {

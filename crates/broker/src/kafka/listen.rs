@@ -54,8 +54,7 @@ async fn connection(
 ) {
     let _open = node.metrics.connection_opened();
     let listed = Listed::new(&node, listener, peer);
-    let end =
-        Connection::new(node.clone(), listed.session.clone(), conn, Box::pin(stopped(stopping))).run().await;
+    let end = Connection::new(node.clone(), listed.session.clone(), conn, stopping).run().await;
     match end {
         End::Gone | End::Idle | End::Drained => tracing::debug!(%peer, ?end, "connection closed"),
         End::Stalled => node.metrics.connection_stalled(),

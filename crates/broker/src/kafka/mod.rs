@@ -21,12 +21,15 @@ mod init_producer_id;
 mod list_offsets;
 mod listen;
 mod metadata;
+mod nudges;
 mod offset_for_leader_epoch;
 mod produce;
 mod producer_ids;
+mod routes;
 mod sending;
 mod session;
 mod slow;
+mod stopping;
 
 pub(crate) use budget::Budget;
 pub(crate) use connections::Connections;

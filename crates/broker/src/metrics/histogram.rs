@@ -1,5 +1,7 @@
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use super::lanes::Lanes;
 
 /// Buckets before the last, open one.
 const BOUNDED: usize = 20;
@@ -7,37 +9,22 @@ const BOUNDED: usize = 20;
 /// Upper bound of the first bucket; each further one is twice as wide: 128 us, 256 us, ... 67 s.
 const FIRST_NANOS: u64 = 128_000;
 
-/// Copies of each histogram, for threads that count at the same time: a number that two cores write costs several times
-/// as much as one that only one core does (measured: 63 ns against 23).
-const LANES: usize = 8;
-
-static NEXT_LANE: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// Where this thread counts.
-    static LANE: usize = NEXT_LANE.fetch_add(1, Ordering::Relaxed) % LANES;
-}
-
 /// Durations, counted in buckets of doubling width.
 #[derive(Debug, Default)]
-pub(super) struct Histogram {
-    lanes: [Lane; LANES],
-}
+pub(super) struct Histogram(Lanes<Buckets>);
 
-/// In cache lines of its own.
 #[derive(Debug, Default)]
-#[repr(align(64))]
-struct Lane {
-    buckets: [AtomicU64; BOUNDED + 1],
+struct Buckets {
+    counts: [AtomicU64; BOUNDED + 1],
     sum_nanos: AtomicU64,
 }
 
 impl Histogram {
     pub(super) fn record(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let lane = &self.lanes[LANE.with(|lane| *lane)];
-        lane.buckets[bucket_of(nanos)].fetch_add(1, Ordering::Relaxed);
-        lane.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+        let own = self.0.own();
+        own.counts[bucket_of(nanos)].fetch_add(1, Ordering::Relaxed);
+        own.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -45,12 +32,11 @@ impl Histogram {
     }
 
     pub(super) fn sum_seconds(&self) -> f64 {
-        let nanos = self.lanes.iter().map(|lane| lane.sum_nanos.load(Ordering::Relaxed)).sum();
-        Duration::from_nanos(nanos).as_secs_f64()
+        Duration::from_nanos(self.0.sum(|own| own.sum_nanos.load(Ordering::Relaxed))).as_secs_f64()
     }
 
     fn bucket(&self, bucket: usize) -> u64 {
-        self.lanes.iter().map(|lane| lane.buckets[bucket].load(Ordering::Relaxed)).sum()
+        self.0.sum(|own| own.counts[bucket].load(Ordering::Relaxed))
     }
 
     /// Upper bound in seconds and how many durations were at most that long, bucket by bucket, the open one
@@ -78,6 +64,7 @@ fn bounds_nanos() -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lanes::LANES;
     use super::*;
 
     #[test]

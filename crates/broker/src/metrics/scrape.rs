@@ -75,10 +75,11 @@ fn requests(page: &mut Page, metrics: &Metrics) {
     });
     page.single(&SLOW_REQUESTS, metrics.slow_requests.get());
     page.family(&REQUEST_BYTES, |samples| {
-        used.iter().for_each(|(api, counts)| samples.add(&[api], counts.request_bytes.get()));
+        used.iter().for_each(|(api, counts)| samples.add(&[api], counts.bytes.sum(|own| own.requests.get())));
     });
     page.family(&RESPONSE_BYTES, |samples| {
-        used.iter().for_each(|(api, counts)| samples.add(&[api], counts.response_bytes.get()));
+        used.iter()
+            .for_each(|(api, counts)| samples.add(&[api], counts.bytes.sum(|own| own.responses.get())));
     });
     page.family(&KAFKA_REQUESTS, |samples| {
         used.iter().for_each(|(api, counts)| samples.add(&[api], counts.latency.count()));
@@ -137,7 +138,7 @@ fn topics(page: &mut Page, metrics: &Metrics) {
     let by_name = metrics.counted_topics();
     let mut family = |family: &'static Family, count: fn(&TopicCounts) -> &Counter| {
         page.family(family, |samples| {
-            samples.add(&[""], count(&metrics.all_topics).get());
+            samples.add(&[""], metrics.all_topics.sum(|own| count(own).get()));
             by_name.iter().for_each(|(name, counts)| samples.add(&[name], count(counts).get()));
         });
     };

@@ -26,7 +26,7 @@ fn busy() -> Metrics {
     metrics.slow_request();
     metrics.failed(ApiKey::Produce, ErrorCode::KafkaStorageError);
     metrics.client_seen("librdkafka", "2.15\"\n");
-    metrics.produced("orders", 500, 7);
+    metrics.produced(metrics.topic("orders").as_deref(), 500, 7);
     metrics.fetched("orders", 250);
     metrics.produce_failed("orders");
     metrics
@@ -121,7 +121,7 @@ fn every_family_has_one_head_and_all_series_belong_to_one() {
 #[test]
 fn topics_that_are_gone_are_forgotten() {
     let metrics = busy();
-    metrics.produced("deleted", 1, 1);
+    metrics.produced(metrics.topic("deleted").as_deref(), 1, 1);
     let page = metrics.render(&facts());
     assert!(!page.contains("deleted"));
     assert!(page.contains("\nkafka_server_brokertopicmetrics_messagesin_total 8\n"));

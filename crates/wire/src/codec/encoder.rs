@@ -7,6 +7,9 @@ use crate::EncodeError;
 /// send.
 const SHARED_LEN_MIN: usize = 1024;
 
+/// Most answers and many requests are no longer, so that their buffer is allocated once.
+const FIRST_CAPACITY: usize = 128;
+
 /// Collects a message as pieces. What is small is written into one buffer, what is large is passed on uncopied.
 ///
 /// The buffer is cut where a large piece belongs only at the very end, so a length written first can be patched
@@ -20,9 +23,9 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Nothing written yet.
+    /// Nothing written yet, and memory for a small message.
     pub fn new() -> Self {
-        Self::default()
+        Self { small: Writer::with_capacity(FIRST_CAPACITY), large: Vec::new(), large_len: 0 }
     }
 
     /// Length of everything written, in bytes.
@@ -137,7 +140,7 @@ impl Tags {
         tag: u32,
         write: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let mut value = Encoder::new();
+        let mut value = Encoder::default();
         write(&mut value)?;
         let len = u32::try_from(value.len()).map_err(|_| EncodeError::TooLong(value.len()))?;
         self.count += 1;

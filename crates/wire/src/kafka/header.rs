@@ -24,19 +24,27 @@ pub struct RequestHeader {
 const CLIENT_ID: Form = Form { version: 1, flexible: false };
 
 impl RequestHeader {
-    /// The fields that every request has, whatever its API and version. Nothing is consumed.
-    pub fn peek(frame: &Bytes) -> Result<Self, DecodeError> {
-        Self::fixed(&mut Decoder::new(frame.clone()))
-    }
-
     /// Reads a header, and leaves `decoder` at the body. Of an API or version that is not served, the header's
     /// version is not known for certain, and neither is where the body starts.
     pub fn decode(decoder: &mut Decoder) -> Result<Self, DecodeError> {
-        let header = Self::fixed(decoder)?;
-        if header.is_flexible() {
-            decoder.tagged(|_, _| Ok(false))?;
-        }
+        let header = Self::begin(decoder)?;
+        header.finish(decoder)?;
         Ok(header)
+    }
+
+    /// Reads the fields that every request has, whatever its API and version.
+    pub fn begin(decoder: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            request_api_key: decoder.i16()?,
+            request_api_version: decoder.i16()?,
+            correlation_id: decoder.i32()?,
+            client_id: Field::read(decoder, CLIENT_ID)?,
+        })
+    }
+
+    /// Reads the rest of a header whose API and version are served, and leaves `decoder` at the body.
+    pub fn finish(&self, decoder: &mut Decoder) -> Result<(), DecodeError> {
+        if self.is_flexible() { decoder.tagged(|_, _| Ok(false)) } else { Ok(()) }
     }
 
     /// Writes the header in the version that goes with its API and version.
@@ -59,15 +67,6 @@ impl RequestHeader {
     /// True if the header is of version 2: it ends with tagged fields.
     pub fn is_flexible(&self) -> bool {
         self.api().is_some_and(|api| self.request_api_version >= api.flexible_from())
-    }
-
-    fn fixed(decoder: &mut Decoder) -> Result<Self, DecodeError> {
-        Ok(Self {
-            request_api_key: decoder.i16()?,
-            request_api_version: decoder.i16()?,
-            correlation_id: decoder.i32()?,
-            client_id: Field::read(decoder, CLIENT_ID)?,
-        })
     }
 }
 
@@ -119,7 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn any_request_can_be_peeked_at() {
+    fn the_beginning_of_any_request_can_be_read() {
+        let begun = |frame: Bytes| RequestHeader::begin(&mut Decoder::new(frame));
         let mut header = RequestHeader {
             request_api_key: 999,
             request_api_version: 77,
@@ -128,10 +128,10 @@ mod tests {
         };
         let mut frame = written(&header).to_vec();
         frame.extend([0xFF; 40]);
-        assert_eq!(RequestHeader::peek(&frame.into()), Ok(header.clone()));
+        assert_eq!(begun(frame.into()), Ok(header.clone()));
         header.client_id = None;
-        assert_eq!(RequestHeader::peek(&written(&header)), Ok(header.clone()));
-        assert_eq!(RequestHeader::peek(&written(&header).slice(..9)), Err(DecodeError::Short));
+        assert_eq!(begun(written(&header)), Ok(header.clone()));
+        assert_eq!(begun(written(&header).slice(..9)), Err(DecodeError::Short));
     }
 
     #[test]
