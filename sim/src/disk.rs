@@ -249,6 +249,15 @@ impl SimDisk {
         self.shared.lock().sites.clone()
     }
 
+    /// The system writes back what it holds of a file, unasked, and the device fails: as after a failed sync, but the
+    /// error waits for whoever has the file open now and syncs it. False if nothing was to be written.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn fail_write_back(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.cell(path)?.fail_write_back())
+    }
+
     /// Turns around one bit of the byte `at` of a file, on the device and in memory: bit rot.
     ///
     /// # Errors
