@@ -4,6 +4,9 @@
 //! the second by [`File::sync`], names by [`Disk::sync_dir`]; a power cut keeps any subset of what had not passed
 //! (see [`Survivors`]). That is POSIX's weakest reading: no file system in use is as bad, and code that is right
 //! here is right on all of them.
+//!
+//! A device that fails while the system writes back loses the bytes, whatever is read from then on. Each handle that was
+//! open is told by its next sync, once; one that is opened later is not.
 
 mod cell;
 mod content;
