@@ -4,6 +4,9 @@
 //! the second by [`File::sync`], names by [`Disk::sync_dir`]; a power cut keeps any subset of what had not passed
 //! (see [`Survivors`]). That is POSIX's weakest reading: no file system in use is as bad, and code that is right
 //! here is right on all of them.
+//!
+//! A device that fails while the system writes back loses the bytes, whatever is read from then on. Each handle that was
+//! open is told by its next sync, once; one that is opened later is not.
 
 mod cell;
 mod content;
@@ -247,6 +250,15 @@ impl SimDisk {
     /// The sites that were synced so far.
     pub fn sync_sites(&self) -> BTreeSet<SyncSite> {
         self.shared.lock().sites.clone()
+    }
+
+    /// The system writes back what it holds of a file, unasked, and the device fails: as after a failed sync, but the
+    /// error waits for whoever has the file open now and syncs it. False if nothing was to be written.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn fail_write_back(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.cell(path)?.fail_write_back())
     }
 
     /// Turns around one bit of the byte `at` of a file, on the device and in memory: bit rot.

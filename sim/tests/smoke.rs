@@ -18,7 +18,6 @@ fn config() -> Config {
         log_dirs: vec!["/data".into()],
         listeners: vec![ListenerConfig::plaintext("127.0.0.1", 9092)],
         http_listen: None,
-        log_segment_bytes: 4096,
         metadata_log_preallocated_bytes: 1 << 20,
         metadata_snapshot_preallocated_bytes: 1 << 20,
         ..Config::default()
@@ -41,6 +40,11 @@ async fn client(world: &World) -> Client {
     Client::connect(Arc::new(world.net.clone()), &[ADDRESS.to_owned()], ClientConfig::default())
         .await
         .unwrap()
+}
+
+/// Of small segments, so that a log has several.
+fn topic() -> NewTopic {
+    NewTopic { configs: [("segment.bytes".to_owned(), "4096".to_owned())].into(), ..NewTopic::named(TOPIC) }
 }
 
 /// Sends `count` records, numbered from `from`, one batch each, and waits until all are acknowledged.
@@ -76,9 +80,11 @@ async fn consume(client: &Client) -> Vec<u32> {
 async fn life(world: World, survivors: u64) -> Arc<Trace> {
     let node = Node::start(config(), env(&world, &world.disk)).await.unwrap();
     let reader = client(&world).await;
-    reader.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
+    reader.create_topic(&topic(), false).await.unwrap();
     produce(&reader, 0, 60).await;
     assert_eq!(consume(&reader).await, (0..60).collect::<Vec<_>>());
+    let segments = world.disk.files().into_iter().filter(|(path, _)| path.ends_with(".log")).count();
+    assert!(segments > 2, "{segments} segments");
     drop(reader);
     node.stop(Duration::from_secs(30)).await.unwrap();
 
@@ -131,7 +137,7 @@ fn a_killed_raft_task_heals_by_itself_while_data_flows() {
     run(3, |world| async move {
         let node = Node::start(config(), env(&world, &world.disk)).await.unwrap();
         let reader = client(&world).await;
-        reader.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
+        reader.create_topic(&topic(), false).await.unwrap();
         let producer = Producer::open(&reader, TOPIC, 0, ProducerConfig::default()).await.unwrap();
         let mut sent = 0;
         for round in 0..5 {

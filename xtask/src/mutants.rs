@@ -25,12 +25,22 @@ const fn witness(mutant: &'static str, program: &'static str, test: &'static str
     Witness { mutant, program, test }
 }
 
-const WITNESSES: [Witness; 6] = [
+const WITNESSES: [Witness; 8] = [
+    witness(
+        "DescriptorClosedUnderReader",
+        "promises",
+        "doors::an_answer_under_way_outlives_the_descriptors_that_are_closed",
+    ),
     witness("AckBeforeSync", "promises", "storage::what_was_acknowledged_survives_a_power_cut_at_any_call"),
     witness(
         "SyncErrorRetried",
         "promises",
         "storage::a_record_whose_sync_failed_is_not_acknowledged_and_then_lost",
+    ),
+    witness(
+        "UnsyncedDescriptorClosed",
+        "promises",
+        "storage::what_the_device_lost_behind_a_closed_descriptor_is_not_acknowledged",
     ),
     witness("TailNotTruncated", "log_crash", "drawn_programs_cut_here_and_there"),
     witness(

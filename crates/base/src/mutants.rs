@@ -6,10 +6,14 @@
 /// A bug that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
+    /// An answer does not keep the file open that its bytes are in.
+    DescriptorClosedUnderReader,
     /// What is handed to the sync engine counts as durable.
     AckBeforeSync,
     /// A sync that failed is tried again, and believed.
     SyncErrorRetried,
+    /// A log that rests closes its file without a sync.
+    UnsyncedDescriptorClosed,
     /// What a short write left behind the tracked end stays there.
     TailNotTruncated,
     /// Readers are shown batches that are about to be written.

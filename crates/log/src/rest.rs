@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use forebay_base::{Offset, WallTime};
+use forebay_base::{Mutant, Offset, WallTime};
 
 use crate::disk::Open;
 use crate::error::{LogError, failed};
@@ -77,7 +77,8 @@ impl Log {
     pub fn rest(&mut self) -> Result<(), LogError> {
         self.writable()?;
         let Some(active) = &self.active else { return Ok(()) };
-        if active.next > self.durable_end || active.undone {
+        let unsynced = active.next > self.durable_end || active.undone;
+        if unsynced && !Mutant::UnsyncedDescriptorClosed.is_planted() {
             self.sync_active()?;
         }
         let Some(active) = self.active.take() else { return Ok(()) };

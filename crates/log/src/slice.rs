@@ -41,6 +41,11 @@ impl Slice {
 
     /// The bytes as they lie in the file, to be sent without passing through memory.
     pub fn piece(&self) -> Piece {
+        #[cfg(mutants)]
+        if forebay_base::Mutant::DescriptorClosedUnderReader.is_planted() {
+            let file = Arc::new(Lent(Arc::downgrade(&self.file)));
+            return Piece::File { file, at: self.at, len: self.len };
+        }
         Piece::File { file: self.file.clone(), at: self.at, len: self.len }
     }
 
@@ -79,5 +84,24 @@ impl Slice {
     /// The bytes of the sound batches, in memory: see [`Slice::check`].
     pub fn read_checked(&self) -> Result<Bytes, LogError> {
         self.clone().check()?.piece().read().map_err(failed("read", &self.path))
+    }
+}
+
+/// A file that may be closed while it is read: what no slice has, but for a bug on purpose.
+#[cfg(mutants)]
+#[derive(Debug)]
+struct Lent(std::sync::Weak<dyn File>);
+
+#[cfg(mutants)]
+impl forebay_base::Region for Lent {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.upgrade() {
+            Some(file) => file.read_at(at, buf),
+            None => Err(std::io::Error::other("the descriptor was closed")),
+        }
+    }
+
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
     }
 }

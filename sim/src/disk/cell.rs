@@ -19,6 +19,8 @@ struct State {
     content: Content,
     /// Names and open handles.
     holders: u32,
+    /// How often the device failed to write what was in the cache.
+    write_errors: u64,
 }
 
 impl State {
@@ -45,6 +47,20 @@ impl FileCell {
         self.account(|state| state.holders = state.holders.saturating_sub(1));
     }
 
+    /// How often the device failed to write what was in the cache: each open handle is told once of the newest time.
+    pub(super) fn write_errors(&self) -> u64 {
+        self.account(|state| state.write_errors)
+    }
+
+    /// The device fails to write what is in the cache; false if it holds all of it already.
+    pub(super) fn fail_write_back(&self) -> bool {
+        self.account(|state| {
+            let lost = state.content.lose_dirty();
+            state.write_errors += u64::from(lost);
+            lost
+        })
+    }
+
     fn account<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.charge();
@@ -56,7 +72,7 @@ impl FileCell {
     pub(super) fn survive(&self, chooser: &mut Chooser, used: Arc<AtomicU64>) -> Arc<Self> {
         chooser.group();
         let content = self.with(|content| content.survive(chooser));
-        let state = Mutex::new(State { content, holders: 0 });
+        let state = Mutex::new(State { content, ..State::default() });
         Arc::new(Self { number: self.number, locked: AtomicBool::new(false), state, used })
     }
 }

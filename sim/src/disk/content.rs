@@ -137,10 +137,10 @@ impl Content {
         drop(self.device.split_off(&self.len.div_ceil(SECTOR)));
     }
 
-    /// A failed sync as Linux has it: the pages are marked clean and go on showing the new bytes, the device
-    /// keeps the old ones, and the next sync succeeds.
-    pub(super) fn fail_sync(&mut self) {
-        self.dirty.clear();
+    /// A failed write-back as Linux has it: the pages are marked clean and go on showing the new bytes, the device
+    /// keeps the old ones, and the next sync finds nothing to do. False if no page was dirty.
+    pub(super) fn lose_dirty(&mut self) -> bool {
+        !std::mem::take(&mut self.dirty).is_empty()
     }
 
     pub(super) fn is_cached(&self, at: u64, len: u64) -> bool {

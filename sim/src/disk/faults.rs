@@ -74,7 +74,8 @@ pub enum Fault {
     /// A write stops after so many bytes and says so.
     ShortWrite(usize),
     /// The call fails with this errno and changes nothing. A failed sync has Linux's meaning: pages are marked
-    /// clean and show the new bytes, the device keeps the old ones, the next sync succeeds.
+    /// clean and show the new bytes, the device keeps the old ones, the next sync of this handle succeeds. Each other
+    /// handle that is open is told once, too.
     Errno(i32),
 }
 

@@ -3,7 +3,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use forebay_base::{Region, crc32c};
 use forebay_log::{File, Lock};
@@ -21,12 +21,22 @@ pub(super) struct SimFile {
     /// The path it was opened by: for the trace and for faults, a rename does not change it.
     path: PathBuf,
     writable: bool,
+    /// The failed write-backs of the file that this handle was told of, or that were before it: Linux forgets them with
+    /// the last handle, so a new one hears of none.
+    heard: AtomicU64,
 }
 
 impl SimFile {
     pub(super) fn new(cell: Arc<FileCell>, disk: Arc<Shared>, path: PathBuf, writable: bool) -> Self {
         cell.hold();
-        Self { cell, disk, path, writable }
+        let heard = AtomicU64::new(cell.write_errors());
+        Self { cell, disk, path, writable, heard }
+    }
+
+    /// What a sync has to tell of the write-backs since the last one.
+    fn hear(&self) -> io::Result<()> {
+        let errors = self.cell.write_errors();
+        if self.heard.swap(errors, Ordering::Relaxed) == errors { Ok(()) } else { Err(errno::DEVICE.into()) }
     }
 
     fn may_write(&self) -> io::Result<()> {
@@ -109,15 +119,15 @@ impl File for SimFile {
         let wanted = state.at_site(PathKind::of_file(&self.path));
         let result = match begun.fault {
             Some(Fault::Errno(number)) => {
-                self.cell.with(|content| content.fail_sync());
+                self.cell.fail_write_back();
+                let _told_at_once = self.hear();
                 Err(io::Error::from_raw_os_error(number))
             }
-            Some(Fault::ShortWrite(_)) | None => {
-                if wanted && !begun.cut {
-                    self.cell.with(|content| content.sync());
-                }
-                Ok(())
+            Some(Fault::ShortWrite(_)) | None if wanted && !begun.cut => {
+                self.cell.with(|content| content.sync());
+                self.hear()
             }
+            Some(Fault::ShortWrite(_)) | None => Ok(()),
         };
         state.end(&begun, result)
     }

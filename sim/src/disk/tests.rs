@@ -117,6 +117,25 @@ fn a_failed_sync_leaves_new_bytes_in_the_cache_and_old_ones_on_the_device() {
 }
 
 #[test]
+fn a_failed_write_back_is_told_once_to_each_handle_that_was_open() {
+    let disk = SimDisk::default();
+    let file = write(&disk, "/a", 0, b"old");
+    let other = disk.open(path("/a"), Open::Read).unwrap();
+    file.sync().unwrap();
+    assert!(!disk.fail_write_back(path("/a")).unwrap(), "everything was on the device");
+    drop(write(&disk, "/a", 0, b"new"));
+    assert!(disk.fail_write_back(path("/a")).unwrap());
+    disk.open(path("/a"), Open::Write).unwrap().sync().expect("it came too late to hear of it");
+    for open in [&file, &other] {
+        assert_eq!(open.sync().unwrap_err().raw_os_error(), Some(5));
+        open.sync().unwrap();
+    }
+    disk.sync_dir(path("/")).unwrap();
+    assert_eq!(disk.contents(path("/a")).unwrap(), b"new");
+    assert_eq!(outcomes(&disk, "/a"), BTreeSet::from([Some(b"old".to_vec())]));
+}
+
+#[test]
 fn space_is_bounded_and_comes_back() {
     let disk = SimDisk::default();
     disk.set_capacity(8192);

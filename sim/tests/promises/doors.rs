@@ -14,12 +14,12 @@ use forebay_base::{Piece, total_len};
 use forebay_client::NewTopic;
 use forebay_link::{Conn, Connecting, FrameReader, Listener, Net};
 use forebay_records::{batches, verify_crc};
-use forebay_sim::{SimNet, run};
+use forebay_sim::{SimNet, World, run};
 use forebay_wire::frame;
 use forebay_wire::kafka::api_versions::ApiVersionsRequest;
 use forebay_wire::kafka::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 
-use super::{ADDRESS, TOPIC, append, batch, client, start, stop};
+use super::{ADDRESS, TOPIC, append, append_to, batch, client, consume_from, start, start_with, stop};
 
 /// More of it than fits between the two ends of a connection.
 const ANSWER_BYTES: u64 = 2_000_000;
@@ -30,30 +30,71 @@ fn fetch_all() -> FetchRequest {
     FetchRequest { min_bytes: 1, max_bytes: i32::MAX, topics: vec![topic], ..FetchRequest::default() }
 }
 
+/// Asks for a whole partition on a connection of its own. The answer begins to come, and nobody takes it.
+async fn ask(world: &World) -> Box<dyn Conn> {
+    let mut reader = world.net.connect(ADDRESS).await.unwrap();
+    let mut request: VecDeque<Piece> = frame::request(1, None, 4, &fetch_all()).unwrap().into();
+    poll_fn(|cx| reader.poll_send(cx, &mut request)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    reader
+}
+
+/// Takes the answer, which must be large and sound: the first byte of each record in it.
+async fn take_answer(mut reader: Box<dyn Conn>) -> Vec<u8> {
+    let answer = FrameReader::new(1 << 30).frame(&mut *reader).await.expect("it goes on").unwrap();
+    let (_, answer) = frame::open_response::<FetchResponse>(answer, 4).unwrap();
+    let records = answer.responses[0].partitions[0].records.clone().unwrap();
+    assert!(records.len() >= ANSWER_BYTES, "{} bytes", records.len());
+    let sound = |batch: Bytes| {
+        verify_crc(&batch).unwrap();
+        batch[batch.len() - 2]
+    };
+    batches(records.read().unwrap()).map(|batch| sound(batch.unwrap().1)).collect()
+}
+
 #[test]
 fn an_answer_under_way_outlives_the_records_in_it() {
     run(31, |world| async move {
-        let node = start(&world, &world.disk, Arc::new(world.net.clone()), 2_200_000).await;
+        let node = start(&world, &world.disk, Arc::new(world.net.clone())).await;
         let owner = client(&world).await;
-        owner.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
+        // Two segments: what is not written any more is removed.
+        let configs = [("segment.bytes".to_owned(), "2200000".to_owned())].into();
+        owner.create_topic(&NewTopic { configs, ..NewTopic::named(TOPIC) }, false).await.unwrap();
         for fill in 0..30 {
             append(&owner, batch(fill, 100_000)).await.unwrap();
         }
-        let mut reader = world.net.connect(ADDRESS).await.unwrap();
-        let mut request: VecDeque<Piece> = frame::request(1, None, 4, &fetch_all()).unwrap().into();
-        poll_fn(|cx| reader.poll_send(cx, &mut request)).await.unwrap();
-        // The answer begins to come, and nobody takes it.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let reader = ask(&world).await;
+        let segments = || world.disk.files().iter().filter(|(path, _)| path.ends_with(".log")).count();
+        let before = segments();
         assert_eq!(owner.delete_records(TOPIC, 0, -1).await.unwrap(), 30);
+        assert_eq!(segments(), before - 1, "it is gone from the disk");
+        assert_eq!(take_answer(reader).await, (0..21).collect::<Vec<_>>());
+        drop(owner);
+        stop(node).await;
+    });
+}
 
-        let answer = FrameReader::new(1 << 30).frame(&mut *reader).await.expect("it goes on").unwrap();
-        let (_, answer) = frame::open_response::<FetchResponse>(answer, 4).unwrap();
-        let records = answer.responses[0].partitions[0].records.clone().unwrap();
-        assert!(records.len() >= ANSWER_BYTES, "{} bytes", records.len());
-        for batch in batches(records.read().unwrap()) {
-            verify_crc(&batch.unwrap().1).unwrap();
+#[test]
+fn an_answer_under_way_outlives_the_descriptors_that_are_closed() {
+    run(33, |world| async move {
+        let net = Arc::new(world.net.clone());
+        let node = start_with(&world, &world.disk, net, 8).await;
+        let others = client(&world).await;
+        let topic = NewTopic { partitions: Some(20), ..NewTopic::named(TOPIC) };
+        others.create_topic(&topic, false).await.unwrap();
+        for fill in 0..21 {
+            append(&others, batch(fill, 100_000)).await.unwrap();
         }
-        drop((owner, reader));
+        assert_eq!(append_to(&others, 1..20, -1, batch(99, 100)).await.len(), 19);
+        // Long enough for what is not written any more to rest.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let reader = ask(&world).await;
+        // Others want more descriptors than there may be.
+        for partition in (1..20).chain(1..20) {
+            assert_eq!(consume_from(&others, partition).await, [(99, 100)]);
+        }
+        assert_eq!(take_answer(reader).await, (0..21).collect::<Vec<_>>());
+        drop(others);
         stop(node).await;
     });
 }
@@ -158,7 +199,7 @@ fn a_client_that_never_stops_sending_does_not_hold_up_another() {
     };
     run(32, |world| async move {
         let crowd = Crowd { net: world.net.clone(), next: Arc::default() };
-        let node = start(&world, &world.disk, Arc::new(crowd.clone()), 1 << 20).await;
+        let node = start(&world, &world.disk, Arc::new(crowd.clone())).await;
         crowd.next.lock().unwrap().extend([greedy, patient]);
         // One more comes, so that the door looks who is there.
         let third = client(&world).await;

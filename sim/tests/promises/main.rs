@@ -5,6 +5,7 @@
 mod doors;
 mod storage;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,19 +20,23 @@ use forebay_wire::kafka::produce::{PartitionProduceData, ProduceRequest, TopicPr
 const ADDRESS: &str = "127.0.0.1:9092";
 const TOPIC: &str = "flume";
 
-fn config(segment_bytes: u64) -> Config {
+fn config() -> Config {
     Config {
         log_dirs: vec!["/data".into()],
         listeners: vec![ListenerConfig::plaintext("127.0.0.1", 9092)],
         http_listen: None,
-        log_segment_bytes: segment_bytes,
         metadata_log_preallocated_bytes: 1 << 20,
         metadata_snapshot_preallocated_bytes: 1 << 20,
         ..Config::default()
     }
 }
 
-async fn start(world: &World, disk: &SimDisk, net: Arc<dyn Net>, segment_bytes: u64) -> Node {
+async fn start(world: &World, disk: &SimDisk, net: Arc<dyn Net>) -> Node {
+    start_with(world, disk, net, 64).await
+}
+
+/// As [`start`], with a bound of its own for the descriptors of logs.
+async fn start_with(world: &World, disk: &SimDisk, net: Arc<dyn Net>, descriptors_max: usize) -> Node {
     let env = Env {
         disk: Arc::new(disk.clone()),
         net,
@@ -39,9 +44,9 @@ async fn start(world: &World, disk: &SimDisk, net: Arc<dyn Net>, segment_bytes: 
         rng: world.rng.clone(),
         workers: world.workers.clone(),
         control: tokio::runtime::Handle::current(),
-        descriptors_max: 64,
+        descriptors_max,
     };
-    Node::start(config(segment_bytes), env).await.unwrap()
+    Node::start(config(), env).await.unwrap()
 }
 
 async fn stop(node: Node) {
@@ -61,20 +66,32 @@ fn batch(fill: u8, bytes: usize) -> Bytes {
 
 /// Asks once for a batch to be appended, `acks=all`: the offset if that was acknowledged.
 async fn append(client: &Client, batch: Bytes) -> Option<i64> {
-    let partition_data = vec![PartitionProduceData { index: 0, records: Some(batch) }];
-    let topic_data = vec![TopicProduceData { name: TOPIC.into(), partition_data }];
-    let request = ProduceRequest { acks: -1, timeout_ms: 1_000, topic_data, ..ProduceRequest::default() };
+    let acknowledged = append_to(client, 0..1, -1, batch).await;
+    acknowledged.first().map(|(_, offset)| *offset)
+}
+
+/// Asks once for a batch to be appended to each of these partitions: those that acknowledged it, and the offset.
+async fn append_to(client: &Client, partitions: Range<i32>, acks: i16, batch: Bytes) -> Vec<(i32, i64)> {
+    let data = |index| PartitionProduceData { index, records: Some(batch.clone()) };
+    let topic_data =
+        vec![TopicProduceData { name: TOPIC.into(), partition_data: partitions.map(data).collect() }];
+    let request = ProduceRequest { acks, timeout_ms: 1_000, topic_data, ..ProduceRequest::default() };
     let asked = tokio::time::timeout(Duration::from_secs(2), client.call_any(&request)).await;
-    let answer = asked.ok()?.ok()?;
-    let partition = &answer.responses.first()?.partition_responses[0];
-    (partition.error_code == 0).then_some(partition.base_offset)
+    let answers = asked.ok().and_then(Result::ok).into_iter().flat_map(|answer| answer.responses);
+    let answers = answers.flat_map(|topic| topic.partition_responses);
+    answers.filter(|answer| answer.error_code == 0).map(|answer| (answer.index, answer.base_offset)).collect()
 }
 
 /// The first byte and the length of every record, from the beginning to the high watermark.
 async fn consume(client: &Client) -> Vec<(u8, usize)> {
+    consume_from(client, 0).await
+}
+
+/// As [`consume`], of one of several partitions.
+async fn consume_from(client: &Client, partition: i32) -> Vec<(u8, usize)> {
     let (mut seen, mut offset) = (Vec::new(), 0);
     loop {
-        let fetched = client.fetch(TOPIC, 0, offset, &FetchOptions::default()).await.unwrap();
+        let fetched = client.fetch(TOPIC, partition, offset, &FetchOptions::default()).await.unwrap();
         seen.extend(fetched.records.iter().map(|record| {
             let value = record.value.as_ref().unwrap();
             (value[0], value.len())

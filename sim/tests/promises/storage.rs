@@ -1,5 +1,6 @@
 //! What was acknowledged is there, and what was not is nowhere.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,7 @@ use forebay_client::{FetchOptions, NewTopic};
 use forebay_sim::disk::{Call, Fault, Planned, Survivors};
 use forebay_sim::{SimDisk, World, run};
 
-use super::{TOPIC, append, batch, client, consume, start, stop};
-
-const SEGMENT_BYTES: u64 = 4_096;
+use super::{TOPIC, append, append_to, batch, client, consume, consume_from, start, start_with, stop};
 
 /// Paths of data, not of metadata.
 const DATA: &str = "/partitions/";
@@ -20,7 +19,7 @@ fn plan(call: Call, fault: Fault) -> Planned {
 
 /// Everything a consumer sees on a fresh node that finds `disk`.
 async fn seen_on(world: &World, disk: &SimDisk) -> Vec<(u8, usize)> {
-    let node = start(world, disk, Arc::new(world.net.clone()), SEGMENT_BYTES).await;
+    let node = start(world, disk, Arc::new(world.net.clone())).await;
     let reader = client(world).await;
     let seen = consume(&reader).await;
     drop(reader);
@@ -31,7 +30,7 @@ async fn seen_on(world: &World, disk: &SimDisk) -> Vec<(u8, usize)> {
 /// Appends a few records until the power goes at the `cut`th call from then on; true if it went. What was acknowledged
 /// must be on a disk that kept nothing it was not told to.
 async fn cut_at(world: World, cut: u64) -> bool {
-    let node = start(&world, &world.disk, Arc::new(world.net.clone()), SEGMENT_BYTES).await;
+    let node = start(&world, &world.disk, Arc::new(world.net.clone())).await;
     let producer = client(&world).await;
     producer.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
     let mut acknowledged = Vec::new();
@@ -62,7 +61,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_call() {
 #[test]
 fn a_record_whose_sync_failed_is_not_acknowledged_and_then_lost() {
     run(22, |world| async move {
-        let node = start(&world, &world.disk, Arc::new(world.net.clone()), SEGMENT_BYTES).await;
+        let node = start(&world, &world.disk, Arc::new(world.net.clone())).await;
         let producer = client(&world).await;
         producer.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
         let mut acknowledged = Vec::new();
@@ -84,10 +83,50 @@ fn a_record_whose_sync_failed_is_not_acknowledged_and_then_lost() {
     });
 }
 
+/// More partitions than can be written at a time with [`FEW_DESCRIPTORS`].
+const PARTITIONS: i32 = 12;
+const FEW_DESCRIPTORS: usize = 8;
+
+#[test]
+fn what_the_device_lost_behind_a_closed_descriptor_is_not_acknowledged() {
+    run(23, |world| async move {
+        let net = Arc::new(world.net.clone());
+        let node = start_with(&world, &world.disk, net, FEW_DESCRIPTORS).await;
+        let producer = client(&world).await;
+        let topic = NewTopic { partitions: Some(PARTITIONS), ..NewTopic::named(TOPIC) };
+        producer.create_topic(&topic, false).await.unwrap();
+        // Nobody waits for the device, but the first to be written must give their descriptors up at once.
+        let written = append_to(&producer, 0..PARTITIONS, 1, batch(1, 2_000)).await;
+        assert_eq!(written.len(), PARTITIONS as usize);
+        let segments = world.disk.files().into_iter().map(|(path, _)| path);
+        for segment in segments.filter(|path| path.contains(DATA) && path.ends_with(".log")) {
+            world.disk.fail_write_back(Path::new(&segment)).unwrap();
+        }
+        let acknowledged = append_to(&producer, 0..PARTITIONS, -1, batch(2, 2_000)).await;
+        let some = 1..PARTITIONS as usize;
+        assert!(some.contains(&acknowledged.len()), "those with a descriptor were told: {acknowledged:?}");
+        world.disk.cut();
+        drop(producer);
+        let _ = node.stop(Duration::from_secs(5)).await;
+
+        let disk = world.disk.restart_with(Survivors::Nothing);
+        let node = start(&world, &disk, Arc::new(world.net.clone())).await;
+        let reader = client(&world).await;
+        for partition in 0..PARTITIONS {
+            let seen = consume_from(&reader, partition).await;
+            if acknowledged.iter().any(|(index, _)| *index == partition) {
+                assert_eq!(seen, [(1, 2_000), (2, 2_000)], "partition {partition} acknowledged the second");
+            }
+        }
+        drop(reader);
+        stop(node).await;
+    });
+}
+
 #[test]
 fn a_consumer_is_never_told_of_an_offset_that_is_not_there() {
     run(24, |world| async move {
-        let node = start(&world, &world.disk, Arc::new(world.net.clone()), SEGMENT_BYTES).await;
+        let node = start(&world, &world.disk, Arc::new(world.net.clone())).await;
         let user = client(&world).await;
         let configs = [("flush.mode".to_owned(), "async".to_owned())].into();
         user.create_topic(&NewTopic { configs, ..NewTopic::named(TOPIC) }, false).await.unwrap();
