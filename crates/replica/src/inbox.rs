@@ -140,9 +140,9 @@ impl Inbox {
         }
     }
 
-    /// All that is queued.
-    pub(crate) fn take(&self) -> VecDeque<Message> {
-        std::mem::take(&mut self.lock().messages)
+    /// Puts all that is queued into `taken`, which must be empty: its memory is used for what comes next.
+    pub(crate) fn take(&self, taken: &mut VecDeque<Message>) {
+        std::mem::swap(&mut self.lock().messages, taken);
     }
 
     /// Makes room for `count` appends that were taken earlier.

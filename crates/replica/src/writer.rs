@@ -1,5 +1,5 @@
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,6 +22,9 @@ const CHORES_PER_TURN: usize = 4;
 
 /// How long a partition that is not written to keeps its descriptor and its index, at least.
 const REST_AFTER: Duration = Duration::from_secs(10);
+
+/// Messages for which memory is kept between two turns.
+const MESSAGES_KEPT: usize = 256;
 
 /// Partitions put to rest per turn.
 const RESTS_PER_TURN: usize = 32;
@@ -47,6 +50,8 @@ struct Ended {
 pub(crate) struct Writer {
     site: Arc<Site>,
     seats: BTreeMap<Slot, Seat>,
+    /// Empty between two turns; kept for its memory.
+    messages: VecDeque<Message>,
     /// Those that broke and may be opened anew.
     broken: HashMap<PartitionId, Slot>,
     /// Partitions with queued appends.
@@ -70,6 +75,7 @@ impl Writer {
         Self {
             site,
             seats: BTreeMap::new(),
+            messages: VecDeque::new(),
             broken: HashMap::new(),
             touched: BTreeSet::new(),
             served: Vec::new(),
@@ -350,9 +356,13 @@ pub(crate) fn sentence(panic: &(dyn Any + Send)) -> String {
 impl Worker for Writer {
     fn turn(&mut self) -> Turn {
         let mut synced = Vec::new();
-        for message in self.site.inbox.take() {
+        let mut messages = std::mem::take(&mut self.messages);
+        self.site.inbox.take(&mut messages);
+        for message in messages.drain(..) {
             self.receive(message, &mut synced);
         }
+        messages.shrink_to(MESSAGES_KEPT);
+        self.messages = messages;
         for slot in std::mem::take(&mut self.touched) {
             self.with(slot, |_| {});
             self.arm(slot);

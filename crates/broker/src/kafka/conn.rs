@@ -32,6 +32,9 @@ const HEAD_BYTES: usize = FRAME_BUFFER_BYTES - LENGTH_BYTES;
 /// What a busy connection reads at once, if the memory budget has room for it.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
+/// A connection that has asked nothing for so long gives back what only a busy one needs.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// A client that has an answer to read must take some of it this often.
 const SEND_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -95,6 +98,8 @@ pub(super) struct Connection {
     stopping: Stopping,
     /// The memory that reading ahead takes; without it, little is read at once.
     ahead: Option<Share>,
+    /// When the last request came; `None` once everything is given back.
+    asked: Option<Instant>,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
     /// The time as of the last wake.
@@ -124,6 +129,7 @@ impl Connection {
             sending: Sending::default(),
             stopping: Stopping::new(stopping),
             ahead: None,
+            asked: None,
             deadline,
             now,
             asleep: false,
@@ -170,7 +176,6 @@ impl Connection {
         let event = self.poll_event(cx);
         if event.is_pending() {
             self.asleep = true;
-            self.rest();
         }
         event
     }
@@ -200,14 +205,23 @@ impl Connection {
         if let Some(deadline) = self.work.front().and_then(Work::deadline) {
             self.arm(deadline);
         }
+        if let Some(since) = self.asked.filter(|_| self.is_idle()) {
+            self.arm(since + REST_AFTER);
+        }
         self.timer.as_mut().poll(cx).map(|()| Event::Timeout)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.frames.is_empty() && self.work.is_empty()
     }
 
     /// An idle connection gives its buffer back, and reads little at once again.
     fn rest(&mut self) {
-        if !self.frames.is_empty() || !self.work.is_empty() {
+        let due = self.asked.is_some_and(|since| self.now >= since + REST_AFTER);
+        if !due || !self.is_idle() {
             return;
         }
+        self.asked = None;
         self.frames.shrink();
         self.door.rest();
         if self.ahead.take().is_some() {
@@ -307,6 +321,7 @@ impl Connection {
             Event::Frame(frame) => {
                 self.moved_bytes += frame.len();
                 self.door.session.received(self.now, frame.len());
+                self.asked = Some(self.now);
                 self.deadline = self.now + idle_max(&self.door.node);
                 let Reading::Body(share) = std::mem::replace(&mut self.reading, Reading::Length) else {
                     return None;
@@ -408,6 +423,7 @@ impl Connection {
 
     /// The timer is set to the earliest deadline there was; a later one only sets it anew.
     fn on_timeout(&mut self) -> Option<End> {
+        self.rest();
         let waits_for_us = matches!(self.reading, Reading::Admission(_)) || !self.work.is_empty();
         if self.now < self.deadline || (waits_for_us && self.out.is_empty()) {
             let next = self.deadline.max(self.now + Duration::from_millis(100));
