@@ -7,6 +7,7 @@
 //!  synced before its      damage is        cut there
 //!  successor was made     Corrupt     recovery point
 //! ```
+//! Damage in a sealed segment is found by whoever reads it, and does not keep the log from opening.
 
 use std::io;
 use std::path::Path;
@@ -222,7 +223,7 @@ fn open_sealed(log: &Log, base: Offset, next: Offset) -> Result<Arc<Segment>, Lo
 }
 
 /// The epochs up to the last segment: from the newest hint, and from the headers of the segments after it, whose
-/// hints are written anew.
+/// hints are written anew where they are whole.
 fn epochs_of_sealed(log: &Log) -> Result<EpochCache, LogError> {
     let mut unknown = Vec::new();
     let mut epochs = EpochCache::default();
@@ -235,10 +236,15 @@ fn epochs_of_sealed(log: &Log) -> Result<EpochCache, LogError> {
     }
     for segment in unknown.into_iter().rev() {
         let rebuilt = segment.rebuild(&mut epochs)?;
-        if let Some(error) = rebuilt.broken {
-            return Err(error);
+        match rebuilt.broken {
+            // A hint of a later segment would have spared the look, and a hint may be missing any time: whether a log
+            // opens must not depend on it. What is damaged fails when it is read.
+            Some(error) => tracing::warn!(%error, "a segment is damaged; what is sound of the log is served"),
+            None => {
+                let hint = segment.to_hint(&rebuilt.index, -1, -1, &epochs);
+                hint.write(log.disk.as_ref(), &segment.hint_path());
+            }
         }
-        segment.to_hint(&rebuilt.index, -1, -1, &epochs).write(log.disk.as_ref(), &segment.hint_path());
     }
     Ok(epochs)
 }

@@ -111,10 +111,6 @@ fn a_bad_checksum_below_the_recovery_point_is_kept_for_readers_to_find() {
 
 #[test]
 fn what_was_durable_and_is_missing_is_an_error() {
-    let cut = |path: &Path| {
-        let file = RealDisk.open(path, Open::Write).unwrap();
-        file.truncate(file.len().unwrap() - 1).unwrap();
-    };
     let refused = |damage: &dyn Fn(&Place)| {
         let place = Place::new();
         place.three_segments().close(b"").unwrap();
@@ -124,8 +120,6 @@ fn what_was_durable_and_is_missing_is_an_error() {
     };
     refused(&|place| cut(&place.path(Kind::Log, 20)));
     refused(&|place| damage(&place.path(Kind::Log, 20), 8));
-    refused(&|place| cut(&place.path(Kind::Log, 10)));
-    refused(&|place| RealDisk.remove_file(&place.path(Kind::Log, 10)).unwrap());
     refused(&|place| RealDisk.remove_file(&place.path(Kind::Log, 0)).unwrap());
     refused(&|place| RealDisk.remove_file(&place.dir.join("state")).unwrap());
     refused(&|place| {
@@ -133,6 +127,43 @@ fn what_was_durable_and_is_missing_is_an_error() {
             RealDisk.remove_file(&place.path(Kind::Log, base)).unwrap();
         }
     });
+}
+
+#[test]
+fn damage_in_a_sealed_segment_is_found_by_readers_whatever_hints_there_are() {
+    let damages: [fn(&Place); 3] = [
+        |place| cut(&place.path(Kind::Log, 10)),
+        |place| damage(&place.path(Kind::Log, 10), 8),
+        |place| RealDisk.remove_file(&place.path(Kind::Log, 10)).unwrap(),
+    ];
+    for damage in damages {
+        for hints in [true, false] {
+            let place = Place::new();
+            place.three_segments().close(b"").unwrap();
+            damage(&place);
+            if !hints {
+                for base in [0, 10, 20] {
+                    let _ = RealDisk.remove_file(&place.path(Kind::Index, base));
+                }
+            }
+            // What was appended behind the damage is there the next time, too.
+            for end in [30, 35] {
+                let mut log = place.open(false);
+                assert_eq!(log.end(), Offset(end));
+                assert_eq!(read_all(&log.segments(), 20).len() as i64, (end - 20) / 5);
+                let found = log.segments().read(Offset(15), ALL, 1);
+                let found = found.and_then(|slice| slice.map(|slice| slice.read_checked()).transpose());
+                assert!(matches!(found, Err(LogError::Corrupt { .. })), "hints {hints}: {found:?}");
+                log.append(&[batch(&log, 5, 9, 9)], NOW).unwrap();
+                log.checkpoint().unwrap();
+            }
+        }
+    }
+}
+
+fn cut(path: &Path) {
+    let file = RealDisk.open(path, Open::Write).unwrap();
+    file.truncate(file.len().unwrap() - 1).unwrap();
 }
 
 #[test]
