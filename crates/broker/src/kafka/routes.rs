@@ -1,8 +1,9 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_meta::Image;
 use forebay_replica::{IntakeRules, Partition};
+use forebay_wire::kafka::ErrorCode;
 use tokio::sync::watch;
 
 use super::codes::{Failure, of_unavailable};
@@ -10,7 +11,6 @@ use crate::metrics::TopicCounts;
 use crate::partitions::Hosted;
 use crate::settings::intake_rules;
 use crate::shared::Shared;
-use forebay_wire::kafka::ErrorCode;
 
 /// Partitions that a connection remembers, at most; then it begins anew.
 const ROUTES_MAX: usize = 1024;
@@ -44,14 +44,14 @@ pub(super) struct Routes {
     image: watch::Receiver<Arc<Image>>,
     /// Version of the partitions they were found among.
     partitions: u64,
-    by_topic: HashMap<Box<str>, HashMap<i32, Route>>,
+    by_topic: BTreeMap<Box<str>, BTreeMap<i32, Route>>,
     known: usize,
 }
 
 impl Routes {
     /// Nothing known yet.
     pub(super) fn new(node: &Shared) -> Self {
-        Self { image: node.image.clone(), partitions: 0, by_topic: HashMap::new(), known: 0 }
+        Self { image: node.image.clone(), partitions: 0, by_topic: BTreeMap::new(), known: 0 }
     }
 
     /// Forgets what may not be so any more. To be called before each request.
@@ -67,7 +67,7 @@ impl Routes {
 
     /// Gives all memory back.
     pub(super) fn forget(&mut self) {
-        (self.by_topic, self.known) = (HashMap::new(), 0);
+        (self.by_topic, self.known) = (BTreeMap::new(), 0);
     }
 
     /// The way to a partition; `None` if its log is not opened yet.
