@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use forebay_base::{Clock, Instant, Rng, WallTime, limits};
+use forebay_base::{Clock, Instant, QuietLog, Rng, WallTime, limits};
 use forebay_link::TcpNet;
 use forebay_log::RealDisk;
 use forebay_replica::ThreadWorkers;
@@ -17,12 +17,18 @@ impl Env {
             disk: Arc::new(RealDisk),
             descriptors_max: log_descriptors(),
             net: Arc::new(TcpNet),
+            quiet: Arc::new(QuietLog::new(clock.clone())),
             workers: Arc::new(ThreadWorkers::new(clock.clone())),
             clock,
             rng: Arc::new(KernelRng),
             control,
         }
     }
+}
+
+/// The machine's clocks, for those who stand before a node.
+pub fn real_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
 }
 
 /// Raises the limit of descriptors as far as the system lets us; the logs' share of it.

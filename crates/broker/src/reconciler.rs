@@ -258,9 +258,7 @@ impl Reconciler {
                     have.running = None;
                 }
                 let sentence = error.to_string();
-                if !matches!(self.map.get(id), Some(Hosted::Failed(known)) if *known == *sentence) {
-                    tracing::error!(partition = %id, %error, "cannot open a partition");
-                }
+                tracing::error!(partition = %id, %error, "cannot open a partition; trying again");
                 Hosted::Failed(sentence.into())
             }
             // Too much waits for the disk, or the node is stopping.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay_base::QuietLog;
 use forebay_broker::{Config, Env, ListenerConfig, Node};
 use forebay_client::{Client, ClientConfig, FetchOptions};
 use forebay_link::Net;
@@ -40,6 +41,7 @@ async fn start(world: &World, disk: &SimDisk, net: Arc<dyn Net>, segment_bytes: 
         workers: world.workers.clone(),
         control: tokio::runtime::Handle::current(),
         descriptors_max: 64,
+        quiet: Arc::new(QuietLog::new(world.clock.clone())),
     };
     Node::start(config(segment_bytes), env).await.unwrap()
 }
