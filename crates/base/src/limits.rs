@@ -57,6 +57,9 @@ pub const INDEX_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most descriptors that the logs of a process hold, however many the system allows.
 pub const LOG_DESCRIPTORS_MAX: usize = 7_168;
 
+/// Descriptors that a process keeps back for its logs, for when connections have taken all others.
+pub const SPARE_DESCRIPTORS: usize = 64;
+
 /// Lines that a process writes to its log in any minute, changes of state and lines about its own start and end not
 /// counted.
 pub const LOG_LINES_PER_MINUTE: usize = 60;

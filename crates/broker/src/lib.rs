@@ -11,6 +11,7 @@
 //! [`Node::start`] is the only way a node comes to life: the binary, the tests and the simulator all use it.
 
 mod config;
+mod descriptors;
 mod directories;
 mod env;
 mod facts;

@@ -7,7 +7,7 @@ use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
 use forebay_log::{DirError, Files};
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
-use forebay_replica::{Flush, Partition, PartitionConfig, Refused, Threads, Volume};
+use forebay_replica::{Flush, OpenError, Partition, PartitionConfig, Refused, Threads, Volume};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -250,6 +250,11 @@ impl Reconciler {
             Some(Ok(partition)) => {
                 self.settled(id);
                 self.catch_up(partition, &asked)
+            }
+            Some(Err(OpenError::Log(error))) if error.is_out_of_descriptors() => {
+                // That is not the partition's fault: its turn comes again.
+                tracing::warn!(partition = %id, %error, "cannot open a partition yet");
+                return self.openings.add(id);
             }
             Some(Err(error)) => {
                 self.unsettled.insert(id.topic);

@@ -1,3 +1,4 @@
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(crate) async fn serve(
                 let max = node.config.max_connections;
                 tracing::warn!(listener = %name, %peer, max, "connection closed: max.connections are open");
             }
+            // One that has gone again before its turn came.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => node.metrics.accept_failed(),
             Err(error) => {
                 node.metrics.accept_failed();
                 tracing::warn!(listener = %name, %error, "cannot accept a connection; trying again");
