@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use forebay_base::{Clock, Instant, WallTime};
+use forebay_base::{Clock, Instant, QuietLog, WallTime};
 use forebay_broker::{Config, Env, ListenerConfig, Node};
 use forebay_client::{
     Client, ClientConfig, ClientError, ErrorCode, NewTopic, OffsetAt, Producer, ProducerConfig,
@@ -135,6 +135,7 @@ async fn start(world: &World, disk: &SimDisk, clock: &Arc<JumpingClock>) -> (Nod
         workers: world.workers.clone(),
         control: tokio::runtime::Handle::current(),
         descriptors_max: 64,
+        quiet: Arc::new(QuietLog::new(clock.clone())),
     };
     let node = Node::start(config, env).await.unwrap();
     let net = Arc::new(world.net.clone());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_base::QuietLog;
 use forebay_broker::{Config, Env, ListenerConfig, Node, NodeError};
 use forebay_client::{Client, ClientConfig, FetchOptions, NewTopic, Producer, ProducerConfig};
 use forebay_records::BatchBuilder;
@@ -28,6 +29,7 @@ fn config(dirs: &[&str]) -> Config {
 async fn start(world: &World, config: Config) -> Result<Node, NodeError> {
     let env = Env {
         descriptors_max: 64,
+        quiet: Arc::new(QuietLog::new(world.clock.clone())),
         disk: Arc::new(world.disk.clone()),
         net: Arc::new(world.net.clone()),
         clock: world.clock.clone(),

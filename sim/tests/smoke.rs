@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_base::QuietLog;
 use forebay_broker::{Config, Env, ListenerConfig, Node};
 use forebay_client::{Client, ClientConfig, FetchOptions, NewTopic, Producer, ProducerConfig};
 use forebay_records::BatchBuilder;
@@ -27,6 +28,7 @@ fn config() -> Config {
 fn env(world: &World, disk: &SimDisk) -> Env {
     Env {
         descriptors_max: 64,
+        quiet: Arc::new(QuietLog::new(world.clock.clone())),
         disk: Arc::new(disk.clone()),
         net: Arc::new(world.net.clone()),
         clock: world.clock.clone(),

@@ -2,6 +2,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::Server;
+
 /// `GET path` from `address`: the status and the body.
 pub fn get(address: &str, path: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
@@ -15,4 +17,14 @@ pub fn get(address: &str, path: &str) -> io::Result<(u16, String)> {
     let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(odd)?;
     let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(odd)?;
     Ok((status, body.to_owned()))
+}
+
+/// The value of one series of a server's `/metrics`; 0 if it is not there.
+///
+/// # Panics
+/// If the page cannot be read.
+pub fn metric(server: &Server, series: &str) -> f64 {
+    let (_, page) = get(server.http(), "/metrics").expect("the page of metrics");
+    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
 }

@@ -10,7 +10,7 @@ use forebay_link::TcpNet;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Conn, forebay, get};
+use crate::{Conn, LogLines, forebay, get};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
@@ -224,6 +224,11 @@ impl Server {
     /// Everything it has printed.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The same, line by line.
+    pub fn lines(&self) -> LogLines {
+        LogLines(self.log())
     }
 
     fn log_path(&self) -> PathBuf {

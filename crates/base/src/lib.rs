@@ -10,6 +10,7 @@ mod ids;
 pub mod limits;
 mod mutants;
 mod piece;
+mod quiet;
 mod rng;
 mod time;
 mod worker;
@@ -22,6 +23,7 @@ pub use ids::{
 };
 pub use mutants::Mutant;
 pub use piece::{Piece, Region, total_len};
+pub use quiet::{DueLine, LineCounts, LineKey, LineText, LogLines, PERIOD as LOG_PERIOD, QuietLog};
 pub use rng::{Rng, SeededRng, fresh_id};
 pub use time::{Clock, Instant, WallTime};
 pub use worker::{Doorbell, Turn, Worker, WorkerHandle, Workers};

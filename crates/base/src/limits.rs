@@ -56,3 +56,19 @@ pub const INDEX_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Most descriptors that the logs of a process hold, however many the system allows.
 pub const LOG_DESCRIPTORS_MAX: usize = 7_168;
+
+/// Descriptors that a process keeps back for its logs, for when connections have taken all others.
+pub const SPARE_DESCRIPTORS: usize = 64;
+
+/// Lines that a process writes to its log in any minute, changes of state and lines about its own start and end not
+/// counted.
+pub const LOG_LINES_PER_MINUTE: usize = 60;
+
+/// Of these, lines of one kind.
+pub const LOG_KIND_LINES_PER_MINUTE: usize = 20;
+
+/// Partitions, listeners and the like that the log remembers to have told of; the others of a kind count as one.
+pub const LOG_SUBJECTS_MAX: usize = 4_096;
+
+/// What is kept of a line, in bytes, to be told again.
+pub const LOG_LINE_TEXT_MAX: usize = 200;

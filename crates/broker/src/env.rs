@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use forebay_base::{Clock, Rng, Workers};
+use forebay_base::{Clock, QuietLog, Rng, Workers};
 use forebay_link::Net;
 use forebay_log::Disk;
 
@@ -18,6 +18,8 @@ pub struct Env {
     pub rng: Arc<dyn Rng>,
     /// How many descriptors the logs may hold. Connections, and whatever else the process opens, come on top.
     pub descriptors_max: usize,
+    /// Which warnings and errors of the process have a line in its log. Whoever listens to them asks it.
+    pub quiet: Arc<QuietLog>,
     /// Threads for the blocking work of volumes.
     pub workers: Arc<dyn Workers>,
     /// The small runtime of the control plane (Raft, HTTP), apart from the data plane so that a busy data plane

@@ -11,6 +11,7 @@
 //! [`Node::start`] is the only way a node comes to life: the binary, the tests and the simulator all use it.
 
 mod config;
+mod descriptors;
 mod directories;
 mod env;
 mod facts;
@@ -20,6 +21,7 @@ mod metrics;
 mod node;
 mod opening;
 mod partitions;
+mod quiet;
 mod real;
 mod reconciler;
 mod serve;
@@ -31,5 +33,7 @@ pub use config::*;
 pub use env::Env;
 pub use forebay_meta::topic_config::FLUSH_ASYNC_WARNING;
 pub use node::{Node, NodeError};
+pub use quiet::QUIET_TARGET;
+pub use real::real_clock;
 pub use serve::{ServeError, serve};
 pub use verify::{Damage, Verified, VerifyError, verify};

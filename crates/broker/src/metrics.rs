@@ -21,11 +21,11 @@ mod stage;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use forebay_base::QuietLog;
 use forebay_meta::Image;
 use forebay_wire::kafka::api::{ApiKey, SERVED};
 use forebay_wire::kafka::error_code::ErrorCode;
@@ -94,6 +94,7 @@ pub(crate) struct Metrics {
     connections_refused: Counter,
     connections_stalled: Counter,
     connections_protocol: Counter,
+    log: Arc<QuietLog>,
     accept_failures: Counter,
     slow_requests: Counter,
     /// By API key; `None` where no such API is served.
@@ -115,14 +116,15 @@ impl Drop for OpenConnection<'_> {
 }
 
 impl Metrics {
-    /// Counters that start at zero.
-    pub(crate) fn new() -> Self {
+    /// Counters that start at zero, but those of the process's `log`.
+    pub(crate) fn new(log: Arc<QuietLog>) -> Self {
         Self {
             connections: AtomicUsize::new(0),
             connections_opened: Counter::default(),
             connections_refused: Counter::default(),
             connections_stalled: Counter::default(),
             connections_protocol: Counter::default(),
+            log,
             accept_failures: Counter::default(),
             slow_requests: Counter::default(),
             apis: (0..API_KEYS).map(|key| is_served(key).then(Box::default)).collect(),
@@ -131,6 +133,12 @@ impl Metrics {
             all_topics: Lanes::default(),
             topics: RwLock::default(),
         }
+    }
+
+    /// Counters of a node whose process writes no log.
+    #[cfg(test)]
+    pub(crate) fn of_no_log() -> Self {
+        Self::new(Arc::new(QuietLog::new(crate::real_clock())))
     }
 
     /// Kafka connections open now.
@@ -161,14 +169,9 @@ impl Metrics {
         self.connections_protocol.add(1);
     }
 
-    /// The operating system gave no connection. Told at the 1st, 2nd, 4th, 8th ... time only: a server
-    /// without descriptors fails some hundred times a second.
-    pub(crate) fn accept_failed(&self, error: &io::Error) {
+    /// The operating system gave no connection.
+    pub(crate) fn accept_failed(&self) {
         self.accept_failures.add(1);
-        let times = self.accept_failures.get();
-        if times.is_power_of_two() {
-            tracing::warn!(%error, times, "cannot accept a connection");
-        }
     }
 
     /// A request was answered, after these stages.

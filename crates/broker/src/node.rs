@@ -128,7 +128,7 @@ impl Node {
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             connections: Connections::default(),
             slow_requests: SlowRequests::new(config.slow_request_ms),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(Metrics::new(env.quiet.clone())),
             stopping: stop.clone(),
         });
         let reconciler = tokio::spawn(reconciler.run(image, stop.clone()));

@@ -1,22 +1,26 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use forebay_base::{Clock, Instant, Rng, WallTime, limits};
+use forebay_base::{Clock, Instant, QuietLog, Rng, WallTime, limits};
 use forebay_link::TcpNet;
 use forebay_log::RealDisk;
 use forebay_replica::ThreadWorkers;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Env;
+use crate::descriptors::{Reserve, SparedDisk, SparingNet};
 
 impl Env {
     /// The real world: this machine's disks, TCP, clocks, kernel randomness and threads.
     pub fn real(control: tokio::runtime::Handle) -> Self {
         let clock = Arc::new(SystemClock::new());
+        let descriptors = descriptors();
+        let reserve = Reserve::of(limits::SPARE_DESCRIPTORS.min(descriptors / 16));
         Self {
-            disk: Arc::new(RealDisk),
-            descriptors_max: log_descriptors(),
-            net: Arc::new(TcpNet),
+            disk: Arc::new(SparedDisk { disk: RealDisk, reserve: reserve.clone() }),
+            descriptors_max: (descriptors / 5 * 2).min(limits::LOG_DESCRIPTORS_MAX),
+            net: Arc::new(SparingNet { net: TcpNet, reserve }),
+            quiet: Arc::new(QuietLog::new(clock.clone())),
             workers: Arc::new(ThreadWorkers::new(clock.clone())),
             clock,
             rng: Arc::new(KernelRng),
@@ -25,13 +29,17 @@ impl Env {
     }
 }
 
-/// Raises the limit of descriptors as far as the system lets us; the logs' share of it.
-fn log_descriptors() -> usize {
+/// The machine's clocks, for those who stand before a node.
+pub fn real_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+/// Raises the limit of descriptors as far as the system lets us.
+fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let current = if raised.is_ok() { limit.maximum } else { limit.current };
-    let current = current.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
-    (current / 5 * 2).min(limits::LOG_DESCRIPTORS_MAX)
+    current.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)
 }
 
 /// The machine's clocks.

@@ -7,7 +7,7 @@ use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
 use forebay_log::{DirError, Files};
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
-use forebay_replica::{Flush, Partition, PartitionConfig, Refused, Threads, Volume};
+use forebay_replica::{Flush, OpenError, Partition, PartitionConfig, Refused, Threads, Volume};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -251,6 +251,11 @@ impl Reconciler {
                 self.settled(id);
                 self.catch_up(partition, &asked)
             }
+            Some(Err(OpenError::Log(error))) if error.is_out_of_descriptors() => {
+                // That is not the partition's fault: its turn comes again.
+                tracing::warn!(partition = %id, %error, "cannot open a partition yet");
+                return self.openings.add(id);
+            }
             Some(Err(error)) => {
                 self.unsettled.insert(id.topic);
                 self.retry_later();
@@ -258,9 +263,7 @@ impl Reconciler {
                     have.running = None;
                 }
                 let sentence = error.to_string();
-                if !matches!(self.map.get(id), Some(Hosted::Failed(known)) if *known == *sentence) {
-                    tracing::error!(partition = %id, %error, "cannot open a partition");
-                }
+                tracing::error!(partition = %id, %error, "cannot open a partition; trying again");
                 Hosted::Failed(sentence.into())
             }
             // Too much waits for the disk, or the node is stopping.

@@ -1,9 +1,11 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_base::QuietLog;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Config, Env, Node, NodeError};
+use crate::{Config, Env, Node, NodeError, quiet};
 
 /// Threads of the control plane: two, so that health is told also while the metadata log waits for its disk.
 const CONTROL_THREADS: usize = 2;
@@ -26,12 +28,14 @@ pub enum ServeError {
     Stop(NodeError),
 }
 
-/// Runs a server until SIGTERM or SIGINT, then drains it and stops. Blocks.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+/// Runs a server until SIGTERM or SIGINT, then drains it and stops. Blocks. `log` is asked before a warning or an error
+/// is written; what it owes is written here.
+pub fn serve(config: Config, log: Arc<QuietLog>) -> Result<(), ServeError> {
     let control = runtime("control", CONTROL_THREADS)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let data = runtime("data", cores)?;
-    let env = Env::real(control.handle().clone());
+    control.spawn(quiet::tell(log.clone()));
+    let env = Env { quiet: log, ..Env::real(control.handle().clone()) };
     let deadline = Duration::from_millis(config.shutdown_deadline_ms);
     let outcome = data.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -18,6 +18,7 @@ mod failure;
 mod format;
 mod json;
 mod log;
+mod logging;
 mod output;
 mod produce;
 mod progress;

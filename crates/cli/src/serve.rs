@@ -1,13 +1,13 @@
-use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use forebay_broker::{Config, ConfigError, ConfigSources, LogFormat, ServeError};
-use tracing_subscriber::EnvFilter;
+use forebay_base::QuietLog;
+use forebay_broker::{Config, ConfigError, ConfigSources, ServeError, real_clock};
 
 use crate::failure::{Exit, Failure};
-use crate::output;
 use crate::values::pair;
+use crate::{logging, output};
 
 /// Flags of `forebay serve`. Each stands for a setting, under Kafka's name where Kafka has it.
 #[derive(Debug, Args)]
@@ -61,8 +61,9 @@ impl ServeArgs {
         if print {
             return output::write(config.print().as_bytes());
         }
-        start_logging(&config)?;
-        forebay_broker::serve(config).map_err(failed)
+        let quiet = Arc::new(QuietLog::new(real_clock()));
+        logging::start(&config, quiet.clone())?;
+        forebay_broker::serve(config, quiet).map_err(failed)
     }
 
     fn sources(self) -> ConfigSources {
@@ -110,26 +111,6 @@ fn failed(error: ServeError) -> Failure {
         ServeError::Stop(_) => Exit::NotStopped,
     };
     Failure::new(exit, error.to_string())
-}
-
-fn start_logging(config: &Config) -> Result<(), Failure> {
-    // The consensus engine tells every step of an election at info; its warnings are enough.
-    let levels = if config.log_level.contains("openraft") {
-        config.log_level.clone()
-    } else {
-        format!("{},openraft=warn", config.log_level)
-    };
-    let filter = EnvFilter::try_new(&levels)
-        .map_err(|error| Failure::usage(format!("log.level={}: {error}", config.log_level)))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = match config.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    started.map_err(|error| Failure::new(Exit::NotStarted, format!("logging cannot start: {error}")))
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ impl Listener for TcpDoor {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Box<dyn Conn>, SocketAddr)>> {
         let (stream, peer) = ready!(self.0.poll_accept(cx))?;
-        stream.set_nodelay(true)?;
+        // Of a peer that has gone already, the connection tells.
+        let _ = stream.set_nodelay(true);
         Poll::Ready(Ok((Box::new(TcpConn(stream)), peer)))
     }
 }

@@ -7,7 +7,7 @@ use forebay_base::{Mutant, Offset, WallTime};
 use forebay_records::{BatchHeader, HEADER_LEN};
 
 use crate::disk::{File, Open};
-use crate::error::{LogError, failed};
+use crate::error::{LogError, failed, is_out_of_descriptors};
 use crate::index::IndexWriter;
 use crate::log::{Active, Log};
 use crate::names::Kind;
@@ -118,6 +118,9 @@ impl Log {
         match create_dir(self.disk.as_ref(), &self.dir) {
             Ok(()) => {}
             Err(CreateDirError::Create(error)) => return Err(failed("create", &self.dir)(error)),
+            Err(CreateDirError::Sync(error)) if is_out_of_descriptors(&error) => {
+                return Err(failed("make durable", &self.dir)(error));
+            }
             Err(CreateDirError::Sync(error)) => {
                 return self.or_poison(Err(failed("make durable", &self.dir)(error)));
             }
@@ -164,7 +167,13 @@ impl Log {
         let hint = old.segment.to_hint(old.index.index(), opened_at, now.0, &self.epochs);
         hint.write(self.disk.as_ref(), &old.segment.hint_path());
         snapshots::write(self.disk.as_ref(), &self.dir, old.next, producers);
-        self.sync_names()?;
+        if let Err(error) = self.sync_names() {
+            let path = next.segment.path().to_path_buf();
+            drop(next);
+            // Where it may be tried again, it is made again; one that comes back after a crash is empty.
+            let _ = self.disk.remove_file(&path);
+            return Err(error);
+        }
         self.changed = true;
         if let Some(old) = self.active.replace(next) {
             old.give_back();

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_base::Offset;
+use rustix::io::Errno;
 
 /// Why the log of a partition could not do what was asked. Each is a sentence for the operator.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -77,6 +78,24 @@ impl LogError {
             | Self::Newer { .. } => false,
         }
     }
+
+    /// As [`is_out_of_descriptors`].
+    pub fn is_out_of_descriptors(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_out_of_descriptors(source),
+            Self::Corrupt { .. }
+            | Self::OutOfRange { .. }
+            | Self::Poisoned { .. }
+            | Self::Misplaced { .. }
+            | Self::Newer { .. } => false,
+        }
+    }
+}
+
+/// True if the process or the system has no descriptor left. That says nothing about any disk: the call has not reached
+/// one, and may succeed once others close what they hold.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Wraps an error of the file system with what was tried on which path.

@@ -225,7 +225,8 @@ impl Hint {
     /// Writes the file, unsynced: a torn one fails its checksum and is rebuilt. A failure costs a rebuild.
     pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) {
         if let Err(error) = write_file(disk, path, &self.encode()) {
-            tracing::warn!(path = %path.display(), %error, "index hint not written; it will be rebuilt");
+            let dir = path.parent().unwrap_or(path).display();
+            tracing::warn!(%dir, %error, "index hint not written; it will be rebuilt");
         }
     }
 

@@ -49,7 +49,7 @@ pub use append::Stamped;
 pub use directory::{DataDir, FORMAT_VERSION, Identity};
 pub use disk::{DirEntry, Disk, File, Lock, Open, RealDisk, Space};
 pub use epochs::EpochCache;
-pub use error::{DirError, LogError};
+pub use error::{DirError, LogError, is_out_of_descriptors};
 pub use files::Files;
 pub use log::{Log, LogConfig, SyncTarget, WriteBack, remove_partition};
 pub use pool::{Job, Pool};

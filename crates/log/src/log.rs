@@ -246,10 +246,14 @@ impl Log {
         })
     }
 
-    /// Makes the names in the partition's directory durable.
+    /// Makes the names in the partition's directory durable. Where it could not even be opened for want of a descriptor,
+    /// nothing was tried, and it may be tried again.
     pub(crate) fn sync_names(&mut self) -> Result<(), LogError> {
         let outcome = self.disk.sync_dir(&self.dir).map_err(failed("sync", &self.dir));
-        self.or_poison(outcome)
+        match outcome {
+            Err(error) if error.is_out_of_descriptors() => Err(error),
+            outcome => self.or_poison(outcome),
+        }
     }
 
     /// Makes everything appended durable, here and now. Syncs even if no batch waits for it: the cut that undid a

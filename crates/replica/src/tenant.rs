@@ -68,8 +68,6 @@ pub(crate) struct Tenant {
     stamped: Vec<Stamped>,
     /// Who waits for it to close; nobody: it stays open.
     closing: Vec<Reply<()>>,
-    /// The log has refused something since the last write, and the operator was told.
-    troubled: bool,
     /// Start and durable end as of the last checkpoint.
     checkpointed: (Offset, Offset),
     /// The end when it was last asked to rest.
@@ -79,8 +77,6 @@ pub(crate) struct Tenant {
 /// May a gathered write go to the active segment?
 enum Room {
     Ready,
-    /// Its age wants a new segment, which cannot be made; this one still has room.
-    Overdue,
     /// After the sync in flight, which the next roll must not race.
     Later,
     Refused(String),
@@ -115,7 +111,6 @@ impl Tenant {
             effects: Vec::new(),
             stamped: Vec::new(),
             closing: Vec::new(),
-            troubled: false,
             checkpointed,
             idle_since,
         })
@@ -205,7 +200,8 @@ impl Tenant {
         }
         match self.roll() {
             Ok(()) => Room::Ready,
-            Err(_) if self.core.failure().is_none() && self.log.fits(bytes) => Room::Overdue,
+            // Its age wants a new segment, which cannot be made; this one still has room.
+            Err(_) if self.core.failure().is_none() && self.log.fits(bytes) => Room::Ready,
             Err(reason) => Room::Refused(reason),
         }
     }
@@ -226,7 +222,6 @@ impl Tenant {
         if batches.is_empty() {
             return;
         }
-        let overdue = matches!(room, Room::Overdue);
         if let Room::Refused(reason) = room {
             self.step(Event::WriteFailed { reason });
             return;
@@ -237,7 +232,6 @@ impl Tenant {
         }
         match self.log.append(&batches, self.site.age_time()) {
             Ok(()) => {
-                self.troubled &= overdue;
                 if let Some(back) = self.log.write_back_due() {
                     self.site.pool.write_back(back);
                 }
@@ -255,9 +249,7 @@ impl Tenant {
         let reason = error.to_string();
         if is_storage_fault(error) {
             self.step(Event::SyncFailed { reason: reason.clone() });
-        } else if !self.troubled {
-            // Said once, not with every batch that comes while the disk is full.
-            self.troubled = true;
+        } else {
             tracing::warn!(partition = %self.partition.id(), %reason, "the log refused an operation");
         }
         reason

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay_base::QuietLog;
 use forebay_broker::{Config, Env, ListenerConfig, Node};
 use forebay_client::{Client, ClientConfig, FetchOptions};
 use forebay_link::Net;
@@ -45,6 +46,7 @@ async fn start_with(world: &World, disk: &SimDisk, net: Arc<dyn Net>, descriptor
         workers: world.workers.clone(),
         control: tokio::runtime::Handle::current(),
         descriptors_max,
+        quiet: Arc::new(QuietLog::new(world.clock.clone())),
     };
     Node::start(config(), env).await.unwrap()
 }

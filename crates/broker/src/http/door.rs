@@ -43,7 +43,7 @@ impl axum::serve::Listener for Door {
             match accept(&mut *self.listener).await {
                 Ok((conn, peer)) => return (Patient::new(ConnIo::new(conn), self.patience, place), peer),
                 Err(error) => {
-                    tracing::debug!(%error, "cannot accept an HTTP connection");
+                    tracing::warn!(%error, "cannot accept an HTTP connection; trying again");
                     sleep(ACCEPT_BACK_OFF).await;
                 }
             }

@@ -25,7 +25,7 @@ struct Served {
 
 fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
     let gather = move || -> BoxFuture<'static, Facts> { Box::pin(std::future::ready(facts())) };
-    HttpState { gather: Arc::new(gather), metrics: Arc::new(Metrics::new()) }
+    HttpState { gather: Arc::new(gather), metrics: Arc::new(Metrics::of_no_log()) }
 }
 
 /// Status, head and body of one request.

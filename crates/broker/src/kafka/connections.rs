@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_connection_tells_who_it_is_and_what_passed_through() {
-        let (connections, metrics) = (Connections::default(), Metrics::new());
+        let (connections, metrics) = (Connections::default(), Metrics::of_no_log());
         let session = open(&connections);
         let after = |seconds| Instant::now() + Duration::from_secs(seconds);
         let (came, looked) = (after(10), after(13));

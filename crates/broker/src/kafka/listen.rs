@@ -1,3 +1,4 @@
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,9 +35,16 @@ pub(crate) async fn serve(
             Ok((conn, peer)) if node.metrics.connections() < node.config.max_connections => {
                 connections.spawn(connection(node.clone(), name.clone(), conn, peer, stopping.clone()));
             }
-            Ok(_) => node.metrics.connection_refused(),
+            Ok((_, peer)) => {
+                node.metrics.connection_refused();
+                let max = node.config.max_connections;
+                tracing::warn!(listener = %name, %peer, max, "connection closed: max.connections are open");
+            }
+            // One that has gone again before its turn came.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => node.metrics.accept_failed(),
             Err(error) => {
-                node.metrics.accept_failed(&error);
+                node.metrics.accept_failed();
+                tracing::warn!(listener = %name, %error, "cannot accept a connection; trying again");
                 tokio::time::sleep(ACCEPT_BACK_OFF).await;
             }
         }
@@ -53,15 +61,17 @@ async fn connection(
     stopping: watch::Receiver<bool>,
 ) {
     let _open = node.metrics.connection_opened();
-    let listed = Listed::new(&node, listener, peer);
+    let listed = Listed::new(&node, listener.clone(), peer);
     let end = Connection::new(node.clone(), listed.session.clone(), conn, stopping).run().await;
     match end {
         End::Gone | End::Idle | End::Drained => tracing::debug!(%peer, ?end, "connection closed"),
-        End::Stalled => node.metrics.connection_stalled(),
-        // A client can cause any number of these: counted always, told at debug level only.
+        End::Stalled => {
+            node.metrics.connection_stalled();
+            tracing::warn!(%listener, %peer, "connection closed: half a request came, or half an answer was taken");
+        }
         End::Refused(sentence) => {
             node.metrics.connection_broke_protocol();
-            tracing::debug!(%peer, sentence, "connection closed: the client broke the protocol");
+            tracing::warn!(%listener, %peer, sentence, "connection closed: the client broke the protocol");
         }
     }
 }

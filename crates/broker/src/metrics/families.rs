@@ -33,6 +33,11 @@ families! {
          time), protocol (the client broke it).";
     ACCEPT_FAILURES = Counter "forebay_accept_failures_total" []
         "Connections the operating system could not give.";
+    LOG_SUPPRESSED = Counter "forebay_log_lines_suppressed_total" ["reason"]
+        "Warnings and errors without a line of their own in the log: repeat (the same had one less than 60 s before; a \
+         summary counts it), limit (the log takes 60 lines a minute, 20 of one kind).";
+    LOG_TRANSITIONS = Counter "forebay_log_transition_lines_total" []
+        "Lines of the log that tell of a change of state; they have no limit.";
     REQUEST_SECONDS = Histogram "forebay_request_duration_seconds" ["api"]
         "Time from a request's last byte to its answer being ready; a long poll's wait counts.";
     STAGE_SECONDS = Histogram "forebay_request_stage_seconds" ["api" "stage"]

@@ -15,6 +15,7 @@ pub(super) fn page(metrics: &Metrics, facts: &Facts) -> String {
     page.family(&BUILD_INFO, |samples| samples.add(&[VERSION], 1));
     page.single(&READY, u8::from(facts.unready().is_none()));
     connections(&mut page, metrics);
+    log_lines(&mut page, metrics);
     requests(&mut page, metrics);
     fetch_sessions(&mut page, facts);
     quorum(&mut page, facts);
@@ -56,6 +57,15 @@ fn connections(page: &mut Page, metrics: &Metrics) {
     page.family(&CLIENT_CONNECTIONS, |samples| {
         clients.iter().for_each(|(of, counts)| samples.add(&[&of.name, &of.version], counts.open));
     });
+}
+
+fn log_lines(page: &mut Page, metrics: &Metrics) {
+    let counts = metrics.log.counts();
+    page.family(&LOG_SUPPRESSED, |samples| {
+        samples.add(&["repeat"], counts.repeated);
+        samples.add(&["limit"], counts.left_out);
+    });
+    page.single(&LOG_TRANSITIONS, counts.transitions);
 }
 
 fn requests(page: &mut Page, metrics: &Metrics) {

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::io;
 use std::time::Duration;
 
 use forebay_wire::kafka::api::ApiKey;
@@ -15,9 +14,9 @@ fn series(page: &str) -> BTreeMap<&str, &str> {
 }
 
 fn busy() -> Metrics {
-    let metrics = Metrics::new();
+    let metrics = Metrics::of_no_log();
     metrics.connection_refused();
-    metrics.accept_failed(&io::Error::other("no descriptors"));
+    metrics.accept_failed();
     let (queue, write) = (Duration::from_millis(1), Some(Duration::from_millis(2)));
     metrics.answered(ApiKey::Produce, &Stages { queue, write, ..Stages::default() }, 100, 20);
     let (sync, wait) = (Some(Duration::from_secs(3000)), Duration::from_secs(600));
@@ -69,7 +68,7 @@ fn a_page_holds_what_was_counted() {
 
 #[test]
 fn a_page_holds_the_facts_of_the_moment() {
-    let page = Metrics::new().render(&facts());
+    let page = Metrics::of_no_log().render(&facts());
     let series = series(&page);
     for (name, value) in [
         ("forebay_ready", "1"),
@@ -129,7 +128,7 @@ fn topics_that_are_gone_are_forgotten() {
 
 #[test]
 fn client_names_are_bounded() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::of_no_log();
     for client in 0..1000 {
         metrics.client_seen(&format!("client-{client}"), &"9".repeat(10_000));
     }
@@ -143,7 +142,7 @@ fn client_names_are_bounded() {
 
 #[test]
 fn clients_are_counted_while_their_connections_are_open() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::of_no_log();
     let known: Vec<_> = (0..2).map(|_| metrics.client_seen("librdkafka", "2.15")).collect();
     assert!(Arc::ptr_eq(&known[0], &known[1]), "the texts are shared");
     let many: Vec<_> = (0..100).map(|client| metrics.client_seen(&format!("client-{client}"), "1")).collect();
@@ -159,7 +158,7 @@ fn clients_are_counted_while_their_connections_are_open() {
 
 #[test]
 fn connections_are_counted_while_they_are_open() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::of_no_log();
     let open = metrics.connection_opened();
     assert_eq!(metrics.connections(), 1);
     drop(open);
@@ -173,7 +172,7 @@ fn a_failed_partition_is_shown_as_failed() {
         let failed = (id.index == 1).then(|| "the disk said no".into());
         Some(crate::facts::PartitionFacts { failed, ..partition() })
     });
-    let page = Metrics::new().render(&facts);
+    let page = Metrics::of_no_log().render(&facts);
     assert!(page.contains("\nforebay_partitions{status=\"Failed\"} 1\n"), "{page}");
     assert_eq!(facts.complaints().len(), 1);
 }

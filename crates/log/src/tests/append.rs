@@ -184,6 +184,30 @@ fn a_directory_whose_sync_failed_is_not_believed() {
 }
 
 #[test]
+fn being_out_of_descriptors_is_no_storage_fault() {
+    let (place, disk) = (Place::new(), FaultDisk::new());
+    let mut log = open(&place, &disk);
+    let first = batch(&log, 5, 1, 1);
+    disk.0.no_descriptor.store(true, Ordering::SeqCst);
+    assert!(log.append(std::slice::from_ref(&first), NOW).unwrap_err().is_out_of_descriptors());
+    disk.0.no_descriptor.store(false, Ordering::SeqCst);
+    log.append(&[first], NOW).unwrap();
+    for _ in 0..2 {
+        disk.0.no_descriptor.store(true, Ordering::SeqCst);
+        assert!(log.roll(b"", NOW).unwrap_err().is_out_of_descriptors());
+        assert_eq!(log.poisoned(), None);
+        log.append(&[batch(&log, 5, 2, 1)], NOW).unwrap();
+        disk.0.no_descriptor.store(false, Ordering::SeqCst);
+    }
+    log.roll(b"", NOW).unwrap();
+    log.append(&[batch(&log, 5, 3, 1)], NOW).unwrap();
+    sync(&mut log);
+    drop(log);
+    let log = place.open(false);
+    assert_eq!((log.start(), log.end(), log.segments().list.len()), (Offset(0), Offset(20), 2));
+}
+
+#[test]
 fn a_short_write_that_was_undone_is_synced_by_the_close() {
     let (place, disk) = (Place::new(), FaultDisk::new());
     place.three_segments().close(b"").unwrap();

@@ -20,6 +20,8 @@ pub(super) struct Faults {
     pub(super) fail_create: AtomicBool,
     /// The next syncs of a directory fail; so many.
     pub(super) fail_sync_dir: AtomicU64,
+    /// No directory can be opened to be synced.
+    pub(super) no_descriptor: AtomicBool,
     /// Files that are open.
     pub(super) open: AtomicU64,
     /// Files that were closed with bytes that were not synced.
@@ -39,6 +41,7 @@ impl FaultDisk {
             fail_truncate: AtomicBool::new(false),
             fail_create: AtomicBool::new(false),
             fail_sync_dir: AtomicU64::new(0),
+            no_descriptor: AtomicBool::new(false),
             open: AtomicU64::new(0),
             closed_unsynced: AtomicU64::new(0),
             calls: Mutex::new(Vec::new()),
@@ -114,6 +117,9 @@ impl Disk for FaultDisk {
         RealDisk.exists(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if self.0.no_descriptor.load(Ordering::SeqCst) {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         let left = self.0.fail_sync_dir.load(Ordering::SeqCst);
         if left > 0 {
             self.0.fail_sync_dir.store(left - 1, Ordering::SeqCst);
