@@ -28,7 +28,9 @@ def side(runs, median):
 def line(row, figure):
     """A figure's cells, in the order of COLUMNS."""
     ratio = "-" if figure["ratio"] is None else f"{figure['ratio']:.2f}x"
-    goal = "" if figure["goal"] is None else f"{'>=' if figure['more_is_better'] else '<='} {figure['goal']:g}x"
+    goal = "" if figure["goal"] is None else f"{'>=' if figure['more_is_better'] else '<='} {figure['goal']:g}"
+    if goal:
+        goal += f" {figure['unit']}".rstrip() if figure.get("absolute") else "x"
     return (
         row,
         f"{figure['figure']} ({figure['unit']})",
