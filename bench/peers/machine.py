@@ -50,7 +50,7 @@ def read_by_fio(fio, files):
         forget(path)
     wanted = sum(path.stat().st_size for path in files)
     which = [f"--filename={':'.join(map(str, files))}", "--file_service_type=sequential", "--readonly"]
-    how = ["--rw=read", "--bs=1M", "--ioengine=psync", "--direct=0", f"--size={wanted}"]
+    how = ["--rw=read", "--bs=1M", "--ioengine=psync", "--direct=0"]
     seen = json.loads(run([fio, "--name=read", *which, *how, "--output-format=json"], apart=True))["jobs"][0]["read"]
     if seen["io_bytes"] < wanted * 0.99:
         raise RunFailed(f"fio read {seen['io_bytes']} of {wanted} bytes")

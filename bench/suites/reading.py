@@ -95,7 +95,7 @@ COLD = [
     Row(
         "machine/consume-cold-producer",
         "acks=1 at half the maximum rate while all is read from the disk; peer: ours without the reader",
-        [tail(2.0), throughput(), *cost()],
+        [tail(2.0), throughput()],
         ours=ColdSuite.append_while_reading,
         peer=lambda suite: suite.append(suite.half),
         prepare=ColdSuite.pace,
