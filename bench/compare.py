@@ -20,6 +20,8 @@ from pairs import measure
 from processes import RunFailed
 from suites import SUITES
 
+ORDER = [row.name for _, rows in SUITES for row in rows]
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -29,12 +31,17 @@ def arguments():
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs that count (default 5)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the data: shows that it runs, not how fast")
     parser.add_argument("--scratch", type=Path, help="folder for data (default: the system's temporary one)")
-    parser.add_argument("--port-base", type=int, default=22000, help="ports used are N+92, +192, +193, +222 and +644")
+    ports = "ports used are N+92, +192, +193, +222, +350 and +644"
+    parser.add_argument("--port-base", type=int, default=22000, help=ports)
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    parser.add_argument("--add", action="store_true", help="keep the rows in the --json file that are not run now")
+    parser.add_argument("--table", nargs="+", type=Path, metavar="FILE", help="print what --json files hold, and end")
     parser.add_argument("--list", action="store_true", help="name the rows and end")
     options = parser.parse_args()
     if options.pairs < 1:
         parser.error("--pairs must be at least 1")
+    if options.add and not options.json:
+        parser.error("--add needs --json")
     return options
 
 
@@ -81,8 +88,15 @@ def run_all(options):
             print("\n" + report.table(results))
             print("\n".join(f"note: {note}" for note in notes))
         if options.json and results:
-            report.write(options.json, options, versions, results, notes)
+            report.write(options.json, report.document(options, versions, results, notes), ORDER, options.add)
     return results
+
+
+def print_files(files):
+    """What was measured in several sittings as one table; of a row that is in several files, the last one's."""
+    together = report.together([report.read(file) for file in files], ORDER)
+    print(report.table(together["rows"]))
+    print("\n".join(report.sittings(together["rows"]) + [f"note: {note}" for note in together["notes"]]))
 
 
 def interrupted(*_):
@@ -92,6 +106,9 @@ def interrupted(*_):
 
 def main():
     options = arguments()
+    if options.table:
+        print_files(options.table)
+        return 0
     if options.list:
         for _, rows in SUITES:
             for row in rows:

@@ -118,6 +118,12 @@ def fetch_kafka(folder):
     run(["mvn", "-B", "-q", "dependency:copy-dependencies", "-DoutputDirectory=lib"], BUILD_TIMEOUT_S, cwd=folder)
 
 
+def fio():
+    """The program that reads files as fast as the disk gives them."""
+    need("fio", "fio")
+    return shutil.which("fio")
+
+
 def nats_server():
     """Debian's nats-server: the one that is installed, or unpacked here, where it does not become a service."""
     return shutil.which("nats-server") or str(once("nats-server", unpack_nats) / "usr/sbin/nats-server")

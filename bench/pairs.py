@@ -11,15 +11,16 @@ SETTLE_S = 1
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement that both sides give. `goal` bounds ours divided by the peer's: from below if more is better,
-    from above if less is; without one the figure is only told. A measurement below `floor` counts as it: the tool
-    cannot tell it from zero."""
+    """One measurement that both sides give. `goal` bounds ours divided by the peer's, or ours itself if it is
+    `absolute`: from below if more is better, from above if less is; without one the figure is only told. A measurement
+    below `floor` counts as it: the tool cannot tell it from zero."""
 
     name: str
     unit: str
     more_is_better: bool = True
     goal: float | None = None
     floor: float = 0.0
+    absolute: bool = False
 
     def compare(self, ours, peer):
         """Medians of both sides' runs and their ratio; a side that has no such figure (a mock has no server) is left
@@ -34,30 +35,32 @@ class Figure:
             "unit": self.unit,
             "more_is_better": self.more_is_better,
             "goal": self.goal,
+            "absolute": self.absolute,
             "ours": ours,
             "peer": peer,
             "ours_median": medians[0],
             "peer_median": medians[1],
             "ratio": ratio,
-            "met": self.met(ratio),
+            "met": self.met(medians[0] if self.absolute else ratio),
         }
 
-    def met(self, ratio):
-        if self.goal is None or ratio is None:
+    def met(self, bounded):
+        if self.goal is None or bounded is None:
             return None
-        return ratio >= self.goal if self.more_is_better else ratio <= self.goal
+        return bounded >= self.goal if self.more_is_better else bounded <= self.goal
 
 
 @dataclass(frozen=True)
 class Row:
     """`ours` and `peer` take the suite and return a run's measurements; `prepare` is called once, before all runs.
-    What is measured `once` has no warm-up and one pair. Topics of ours get `settings`."""
+    Without a peer all goals are absolute. What is measured `once` has no warm-up and one pair. Topics of ours get
+    `settings`."""
 
     name: str
     what: str
     figures: list[Figure]
     ours: Callable
-    peer: Callable
+    peer: Callable | None = None
     prepare: Callable | None = None
     once: bool = False
     settings: tuple[str, ...] = ()
@@ -77,6 +80,8 @@ def measure(row, suite, pairs):
     for number in range(1 if row.once else pairs + 1):
         warm_up = number == 0 and not row.once
         for side, load in (("ours", row.ours), ("peer", row.peer)):
+            if load is None:
+                continue
             settle()
             measured = load(suite)
             measured["load_average"] = os.getloadavg()[0]

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -69,6 +70,41 @@ def run(arguments, timeout_s=CLIENT_TIMEOUT_S, cwd=None, apart=False):
         words = " ".join(str(word) for word in arguments)[:300]
         raise RunFailed(f"{words}\nended with {process.returncode}: {(said or printed)[-LOG_TAIL_BYTES:]}")
     return printed
+
+
+class Repeated:
+    """A program that is started again whenever it ends, until this is left."""
+
+    def __init__(self, arguments):
+        self.arguments, self.starts, self.process, self.over = arguments, 0, None, False
+        self.lock = threading.Lock()
+        # The thread outlives each process: the kernel ends a process with the thread that started it.
+        self.thread = threading.Thread(target=self.repeat)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, failure, *_):
+        with self.lock:
+            early, self.over = self.over, True
+        if self.process:
+            end(self.process)
+        self.thread.join()
+        if early and not failure:
+            raise RunFailed(f"{' '.join(map(str, self.arguments))[:300]}\nended with {self.process.returncode}")
+
+    def repeat(self):
+        while True:
+            with self.lock:
+                if self.over:
+                    return
+                silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                self.process = begin(self.arguments, **silent)
+                self.starts += 1
+            code = self.process.wait()
+            with self.lock:
+                self.over = self.over or code != 0
 
 
 class Server:

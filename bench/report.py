@@ -28,7 +28,9 @@ def side(runs, median):
 def line(row, figure):
     """A figure's cells, in the order of COLUMNS."""
     ratio = "-" if figure["ratio"] is None else f"{figure['ratio']:.2f}x"
-    goal = "" if figure["goal"] is None else f"{'>=' if figure['more_is_better'] else '<='} {figure['goal']:g}x"
+    goal = "" if figure["goal"] is None else f"{'>=' if figure['more_is_better'] else '<='} {figure['goal']:g}"
+    if goal:
+        goal += f" {figure['unit']}".rstrip() if figure.get("absolute") else "x"
     return (
         row,
         f"{figure['figure']} ({figure['unit']})",
@@ -75,9 +77,9 @@ def machine():
     }
 
 
-def write(path, options, versions, results, notes):
-    """Everything that was measured, run by run."""
-    document = {
+def document(options, versions, results, notes):
+    """Everything that was measured in one sitting, run by run; each row says when and with what."""
+    head = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "binary": str(options.bin),
@@ -85,9 +87,49 @@ def write(path, options, versions, results, notes):
         "pairs": options.pairs,
         "quick": options.quick,
         "versions": versions,
-        "notes": notes,
-        "rows": results,
     }
+    return head | {"notes": notes, "rows": stamped(results, head)}
+
+
+def stamped(rows, head):
+    """Rows that know their sitting, also from files of a time when only the head told it."""
+    sitting = {name: head[name] for name in ("when", "pairs", "quick")} | {"forebay": head["versions"].get("forebay")}
+    return [{"sitting": sitting} | row for row in rows]
+
+
+def read(path):
+    """A file that `write` made."""
+    with open(path, encoding="utf-8") as file:
+        found = json.load(file)
+    return found | {"rows": stamped(found["rows"], found)}
+
+
+def together(documents, order):
+    """Several sittings as one: of a row the last one's, in the order of the suites; the head is the last one's."""
+    rows, versions, notes = {}, {}, {}
+    for one in documents:
+        rows.update((row["row"], row) for row in one["rows"])
+        versions.update(one["versions"])
+        notes.update((note, None) for note in one["notes"])
+    places = {name: place for place, name in enumerate(order)}
+    ordered = sorted(rows.values(), key=lambda row: places.get(row["row"], len(places)))
+    return documents[-1] | {"versions": versions, "notes": list(notes), "rows": ordered}
+
+
+def sittings(rows):
+    """When and with what the rows of a table were measured, one line for each sitting."""
+    lines = {}
+    for row in rows:
+        of = row["sitting"]
+        pairs = "quick, says nothing about speed" if of["quick"] else f"{of['pairs']} pairs"
+        lines.setdefault(f"{of['when']}, {of['forebay']}, {pairs}", []).append(row["row"])
+    return [f"{line}: {', '.join(names)}" for line, names in lines.items()]
+
+
+def write(path, measured, order, add=False):
+    """Writes a document; with `add`, rows that are in the file already and were not measured now stay in it."""
+    if add and path.exists():
+        measured = together([read(path), measured], order)
     with open(path, "w", encoding="utf-8") as out:
-        json.dump(document, out, indent=2)
+        json.dump(measured, out, indent=2)
         out.write("\n")
