@@ -17,16 +17,21 @@ pub enum FsKind {
     Ext4,
     /// XFS.
     Xfs,
+    /// In memory: it can be full, but it cannot lose power and it cannot freeze.
+    Tmpfs,
 }
 
-/// A file system of the test's own, in a file behind a loop device: it can lose power and it can freeze. Needs root.
+/// A file system of the test's own, in a file behind a loop device: it can lose power, freeze and be full. Needs root.
 ///
-/// Dropping it unmounts and removes it, with whatever still stands in the way. Declare it before the server that uses
-/// it, so that the server ends first.
+/// Dropping it unmounts and removes it, with whatever still stands in the way, and so does the end of this process,
+/// however it ends. Declare it before the server that uses it, so that the server ends first.
 #[derive(Debug)]
 pub struct LoopFs {
     home: TempDir,
+    kind: FsKind,
+    bytes: u64,
     mounted: bool,
+    sweeper: Child,
 }
 
 /// A file system that takes no writes: whoever writes waits, and cannot even be killed. Dropping it thaws the file
@@ -44,14 +49,28 @@ impl LoopFs {
     /// # Panics
     /// If a command fails; it says which.
     pub fn new(kind: FsKind) -> Self {
+        Self::sized(kind, IMAGE_BYTES)
+    }
+
+    /// The same, of so many bytes; XFS wants 300 MB.
+    ///
+    /// # Panics
+    /// If a command fails; it says which.
+    pub fn sized(kind: FsKind, bytes: u64) -> Self {
         let home = tempfile::Builder::new().prefix("forebay-loop-").tempdir().expect("a temporary directory");
-        let mut made = Self { home, mounted: false };
+        // It waits for the end of its input, which comes when this process dies.
+        let script = "trap '' INT TERM HUP; read -r _; umount --lazy \"$0/mnt\"; rm -rf \"$0\"";
+        let mut sweeper = Command::new("sh");
+        sweeper.args(["-c", script]).arg(home.path()).stdin(Stdio::piped());
+        let sweeper = sweeper.stderr(Stdio::null()).spawn().expect("a shell");
+        let mut made = Self { home, kind, bytes, mounted: false, sweeper };
         let image = std::fs::File::create(made.image()).expect("an image file");
-        image.set_len(IMAGE_BYTES).expect("a sparse file");
+        image.set_len(bytes).expect("a sparse file");
         std::fs::create_dir(made.dir()).expect("a directory to mount on");
         match kind {
             FsKind::Ext4 => run("mkfs.ext4", &["-q", "-F", "-m", "0"], &made.image()),
             FsKind::Xfs => run("mkfs.xfs", &["-q", "-f"], &made.image()),
+            FsKind::Tmpfs => {}
         }
         made.mount();
         made
@@ -66,13 +85,21 @@ impl LoopFs {
         self.home.path().join("image")
     }
 
-    /// Mounts it, which replays its journal. The loop device goes away with the mount.
+    /// Mounts it, which replays its journal; what was in memory is empty. The loop device goes away with the mount.
     ///
     /// # Panics
     /// If that fails.
     pub fn mount(&mut self) {
-        let image = self.image();
-        run("mount", &["-o", "loop", path(&image)], &self.dir());
+        match self.kind {
+            FsKind::Ext4 | FsKind::Xfs => {
+                let image = self.image();
+                run("mount", &["-o", "loop", path(&image)], &self.dir());
+            }
+            FsKind::Tmpfs => {
+                let size = format!("size={}", self.bytes);
+                run("mount", &["-t", "tmpfs", "-o", &size, "forebay-test"], &self.dir());
+            }
+        }
         self.mounted = true;
     }
 
@@ -119,6 +146,8 @@ impl Drop for LoopFs {
             // Somebody still has a file open; it goes when they close it, and its loop device with it.
             succeeds(Command::new("umount").arg("--lazy").arg(self.dir()));
         }
+        drop(self.sweeper.stdin.take());
+        let _ = self.sweeper.wait();
     }
 }
 
