@@ -24,6 +24,7 @@ use forebay_records::BatchHeader;
 use crate::disk::Disk;
 use crate::growing::Growing;
 use crate::sealed::{Format, read_file, write_file};
+use crate::volume::{Call, Meaning, meaning};
 
 const FORMAT: Format = Format { magic: *b"FBIX", version: 1 };
 const ENTRY_LEN: usize = 32;
@@ -225,7 +226,13 @@ impl Hint {
     /// Writes the file, unsynced: a torn one fails its checksum and is rebuilt. A failure costs a rebuild.
     pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) {
         if let Err(error) = write_file(disk, path, &self.encode()) {
-            tracing::warn!(path = %path.display(), %error, "index hint not written; it will be rebuilt");
+            let path = path.display();
+            // A full disk is told of once, by its monitor.
+            if meaning(Call::Write, &error) == Meaning::Full {
+                tracing::debug!(%path, %error, "index hint not written");
+            } else {
+                tracing::warn!(%path, %error, "index hint not written; it will be rebuilt");
+            }
         }
     }
 
