@@ -3,6 +3,7 @@
 use forebay_controller::ProposeError;
 use forebay_log::LogError;
 use forebay_meta::Refusal;
+use forebay_meta::topic_config::TopicSettings;
 use forebay_replica::Refused;
 use forebay_wire::kafka::ErrorCode;
 
@@ -27,6 +28,14 @@ impl From<ErrorCode> for Failure {
 impl Failure {
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: Some(message.into()), records: Vec::new() }
+    }
+
+    /// A refusal for want of space, as the topic's `disk.full.error` wants it told; any other as it is.
+    pub(crate) fn in_the_topics_way(mut self, refused: &Refused, settings: &TopicSettings) -> Self {
+        if settings.fail_when_full && matches!(refused, Refused::OutOfSpace(_)) {
+            self.code = ErrorCode::PolicyViolation;
+        }
+        self
     }
 
     /// The code for a Produce request of that version: `KAFKA_STORAGE_ERROR` was unknown before version 4.
@@ -90,7 +99,7 @@ pub(crate) fn of_refused(refused: &Refused) -> Failure {
         Refused::FencedEpoch { .. } => (ErrorCode::FencedLeaderEpoch, None),
         Refused::UnknownEpoch { .. } => (ErrorCode::UnknownLeaderEpoch, None),
         Refused::OffsetOutOfRange { .. } => (ErrorCode::OffsetOutOfRange, None),
-        Refused::Storage(_) => (ErrorCode::KafkaStorageError, None),
+        Refused::Storage(_) | Refused::OutOfSpace(_) => (ErrorCode::KafkaStorageError, None),
         // Nothing was appended; the client backs off and tries again.
         Refused::Busy => (ErrorCode::RequestTimedOut, None),
     };

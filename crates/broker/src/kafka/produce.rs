@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_meta::Topic;
+use forebay_meta::topic_config::TopicSettings;
 use forebay_replica::{Acks, Appended, Batch, IntakeRules, Partition, Refused, intake};
 use forebay_wire::Text;
 use forebay_wire::kafka::ErrorCode;
@@ -60,9 +61,16 @@ impl Drop for Nudges {
 }
 
 enum Pending {
-    Queued { answer: oneshot::Receiver<Result<Appended, Refused>>, topic: Arc<Topic> },
+    Queued {
+        answer: oneshot::Receiver<Result<Appended, Refused>>,
+        topic: Arc<Topic>,
+        settings: Arc<TopicSettings>,
+    },
     Appended(Appended),
-    Refused { failure: Failure, topic: Option<Arc<Topic>> },
+    Refused {
+        failure: Failure,
+        topic: Option<Arc<Topic>>,
+    },
 }
 
 /// Checks and queues every batch of the request.
@@ -119,7 +127,7 @@ async fn queue(
     call.node.metrics.produced(&topic.name, batch.bytes.len() as u64, u64::from(batch.record_count()));
     let answer = partition.queue(batch, acks);
     nudges.0.push(partition);
-    Ok(Pending::Queued { answer, topic: topic.clone() })
+    Ok(Pending::Queued { answer, topic: topic.clone(), settings })
 }
 
 /// Checks a batch; one that must be inflated for it, off the reactor and one at a time in the whole process, so that
@@ -210,11 +218,12 @@ impl Submitted {
 impl Pending {
     /// Waits until the writer has answered, or the time is over.
     fn poll_settle(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        let Self::Queued { answer, topic } = self else { return Poll::Ready(()) };
+        let Self::Queued { answer, topic, settings } = self else { return Poll::Ready(()) };
         *self = match Pin::new(answer).poll(cx) {
             Poll::Ready(Ok(Ok(appended))) => Self::Appended(appended),
             Poll::Ready(Ok(Err(refused))) => {
-                Self::Refused { failure: of_refused(&refused), topic: Some(topic.clone()) }
+                let failure = of_refused(&refused).in_the_topics_way(&refused, settings);
+                Self::Refused { failure, topic: Some(topic.clone()) }
             }
             // The writer went away with the batch queued: whether it was appended is unknown.
             Poll::Ready(Err(_)) => {
