@@ -15,7 +15,7 @@ struct Fault {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const FAULTS: [Fault; 3] = [
+const FAULTS: [Fault; 4] = [
     Fault {
         name: "power_cut",
         mounts: true,
@@ -24,6 +24,12 @@ const FAULTS: [Fault; 3] = [
     },
     Fault {
         name: "freeze",
+        mounts: true,
+        arguments: &["--ignored", "--nocapture", "--test-threads=1"],
+        settings: &[],
+    },
+    Fault {
+        name: "disk_full",
         mounts: true,
         arguments: &["--ignored", "--nocapture", "--test-threads=1"],
         settings: &[],
@@ -136,7 +142,7 @@ mod tests {
     fn a_name_that_is_not_known_is_refused() {
         let refused = run(Path::new("."), &["freeze", "flood"]).unwrap_err();
         assert!(
-            refused.contains("'flood'") && refused.contains("power_cut, freeze, slow_parts"),
+            refused.contains("'flood'") && refused.contains("power_cut, freeze, disk_full, slow_parts"),
             "{refused}"
         );
     }
