@@ -2,17 +2,19 @@
 //! readiness and of the gauges in `/metrics`, so that they never disagree.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_base::{BrokerEpoch, DirectoryId, NodeId, Offset, PartitionId, WallTime};
-use forebay_log::Space;
-use forebay_meta::status::{LeaderView, PartitionStatus, Report, VolumeState, derive};
+use forebay_meta::status::{LeaderView, PartitionStatus, Report, Status, VolumeState, derive};
 use forebay_meta::{Assignment, Image, Topic};
 
 use crate::kafka::FetchSessionCounts;
 use crate::metrics::Software;
+
+mod volume;
+
+pub(crate) use volume::VolumeFacts;
 
 /// This release.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -102,9 +104,6 @@ pub(crate) struct Quorum {
 /// A disk that has not answered for this long is complained about.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Figures of a disk that answers no more are complained about from this age on.
-const STALE: Duration = Duration::from_secs(10);
-
 impl Quorum {
     /// What is wrong with its disk, as a sentence; `None` if nothing is.
     fn complaint(&self) -> Option<String> {
@@ -124,50 +123,6 @@ pub(crate) struct Memory {
     pub(crate) used_bytes: u64,
     /// In all.
     pub(crate) limit_bytes: u64,
-}
-
-/// One data directory.
-#[derive(Debug, Clone)]
-pub(crate) struct VolumeFacts {
-    /// Its identity.
-    pub(crate) directory: DirectoryId,
-    /// Where it is.
-    pub(crate) path: PathBuf,
-    /// Space of its file system, or why that is not known.
-    pub(crate) space: Result<Space, String>,
-    /// How long ago it said so; zero: just now.
-    pub(crate) age: Duration,
-}
-
-impl VolumeFacts {
-    /// State of the volume, as far as its space tells.
-    pub(crate) fn state(&self) -> VolumeState {
-        match self.space {
-            Ok(Space { free_bytes: 0, .. } | Space { free_files: 0, .. }) => VolumeState::Full,
-            Ok(_) if self.age >= STALE => VolumeState::Probing,
-            Ok(_) => VolumeState::Normal,
-            Err(_) => VolumeState::Probing,
-        }
-    }
-
-    /// What is wrong with it, as a sentence; `None` if nothing is.
-    pub(crate) fn complaint(&self) -> Option<String> {
-        let path = self.path.display();
-        match &self.space {
-            Ok(space) if space.free_bytes == 0 => Some(format!(
-                "the disk of {path} is full: free some space on it, writes go on by themselves then"
-            )),
-            Ok(space) if space.free_files == 0 => {
-                Some(format!("the disk of {path} has no inodes left: remove some files from it"))
-            }
-            Ok(_) if self.age >= STALE => Some(format!(
-                "the disk of {path} does not tell its free space: what is shown was true {} s ago",
-                self.age.as_secs()
-            )),
-            Ok(_) => None,
-            Err(reason) => Some(format!("the space of {path} is not known: {reason}")),
-        }
-    }
 }
 
 /// What this node hosts of one partition.
@@ -262,6 +217,14 @@ impl Facts {
         });
         // Nodes do not report to each other yet: of others nothing is known, and nothing is made up.
         let mut status = derive(row.assignment, LeaderView { reachable: leads, report });
+        let volume = self.volume(row.assignment.directory_of(self.node)).filter(|_| leads);
+        match status.status {
+            Status::Throttled | Status::OutOfSpace | Status::Failed | Status::Unknown => {
+                let complaint = volume.and_then(VolumeFacts::complaint);
+                status.sentence = complaint.unwrap_or(status.sentence);
+            }
+            Status::Online | Status::UnderReplicated | Status::NoLeader => {}
+        }
         if let Some(reason) = row.facts.as_ref().and_then(|facts| facts.failed.as_ref()) {
             status.sentence = reason.to_string();
         }
@@ -274,9 +237,12 @@ impl Facts {
         own.unwrap_or(self.min_insync_replicas)
     }
 
+    fn volume(&self, directory: Option<DirectoryId>) -> Option<&VolumeFacts> {
+        self.volumes.iter().find(|volume| Some(volume.directory) == directory)
+    }
+
     fn volume_state(&self, directory: Option<DirectoryId>) -> VolumeState {
-        let volume = self.volumes.iter().find(|volume| Some(volume.directory) == directory);
-        volume.map_or(VolumeState::Probing, VolumeFacts::state)
+        self.volume(directory).map_or(VolumeState::Probing, VolumeFacts::state)
     }
 }
 
@@ -305,6 +271,7 @@ pub(crate) mod testing {
     use std::collections::BTreeMap;
 
     use forebay_base::{ClusterId, Id128, LeaderEpoch, TopicId};
+    use forebay_log::Space;
     use forebay_meta::{Broker, Endpoint};
 
     use super::*;
@@ -373,6 +340,29 @@ pub(crate) mod testing {
         image
     }
 
+    /// The one volume, as its monitor would report it.
+    pub(crate) fn volume(space: Option<Space>, state: forebay_log::volume::VolumeState) -> VolumeFacts {
+        use forebay_log::volume::{Cause, Marks};
+        let report = forebay_replica::Report {
+            path: "/data/1".into(),
+            state,
+            cause: Cause::NoRoom,
+            since: WallTime(5_000),
+            space,
+            sampled_at: forebay_base::Instant(0),
+            marks: Marks::of(1 << 40),
+            reserve_left_bytes: 128 << 20,
+            full_in: None,
+        };
+        VolumeFacts {
+            directory: DIRECTORY,
+            report: Arc::new(report),
+            age: Duration::ZERO,
+            in_state: Duration::from_secs(9),
+            counts: forebay_replica::VolumeCounts::default(),
+        }
+    }
+
     pub(crate) fn facts() -> Facts {
         let space = Space { total_bytes: 1 << 40, free_bytes: 1 << 39, free_files: 1000 };
         Facts {
@@ -389,12 +379,7 @@ pub(crate) mod testing {
                 limit_bytes: 32 << 20,
                 disk_silent_for: None,
             },
-            volumes: vec![VolumeFacts {
-                directory: DIRECTORY,
-                path: "/data/1".into(),
-                space: Ok(space),
-                age: Duration::ZERO,
-            }],
+            volumes: vec![volume(Some(space), forebay_log::volume::VolumeState::Normal)],
             memory: Memory { used_bytes: 64, limit_bytes: 1 << 28 },
             fetch_sessions: FetchSessionCounts { sessions: 2, partitions: 50, evictions: 3 },
             min_insync_replicas: 1,

@@ -6,7 +6,10 @@ use forebay_base::{BrokerEpoch, ClusterId};
 use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError, StartError};
 use forebay_link::Listener;
 use forebay_log::DirError;
+use forebay_log::volume::{Marks, VolumeState};
 use forebay_meta::{Command, Endpoint, Image, Reply};
+use forebay_replica::Report;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -65,6 +68,9 @@ pub enum NodeError {
     Unclean,
 }
 
+/// How long a start waits until the state of every volume is known.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
@@ -116,6 +122,7 @@ impl Node {
             broker_epoch,
             budget: Budget::new(usize::try_from(config.queued_max_request_bytes).unwrap_or(usize::MAX)),
             directories: directories.iter().map(|directory| directory.id).collect(),
+            volumes: reconciler.volumes(),
             topic_defaults: server_defaults(&config),
             config: config.clone(),
             clocks: SameMoment::now(env.clock.as_ref()),
@@ -145,7 +152,7 @@ impl Node {
             node.doors.spawn(kafka::serve(node.shared.clone(), bound.name, bound.listener, stop.clone()));
         }
         if let Some((listener, _)) = http {
-            let state = http::HttpState::new(node.shared.clone(), node.directories.clone());
+            let state = http::HttpState::new(node.shared.clone());
             node.doors.spawn_on(http::serve(listener, state, stop), &env.control);
         }
         Ok(node)
@@ -205,6 +212,13 @@ async fn open(
 ) -> Result<(Arc<PartitionMap>, Reconciler), NodeError> {
     let partitions = Arc::new(PartitionMap::default());
     let mut reconciler = Reconciler::new(config, env, directories, partitions.clone())?;
+    // Clients that come right after the start are not sent away because nobody has looked yet; a disk that does not
+    // answer keeps the others waiting no longer than this.
+    let looked_at = reconciler.volumes().into_values().map(|condition| async move {
+        let known = |report: &Arc<Report>| report.state != VolumeState::Probing;
+        condition.watch().wait_for(known).await.is_ok()
+    });
+    let _late = tokio::time::timeout(LOOK_WITHIN, join_all(looked_at)).await;
     reconciler.apply(image).await;
     Ok((partitions, reconciler))
 }
@@ -277,9 +291,12 @@ async fn start_controller(
         rng: env.rng.clone(),
         workers: env.workers.clone(),
     };
+    // On a small volume less: most of it is for records. A log that is there keeps the size it has.
+    let space = holder.data.space().map_err(DirError::of_space(holder.data.path()))?;
+    let (log_bytes_max, snapshot_bytes_max) = Marks::metadata_bytes_max(space.total_bytes);
     let settings = ControllerConfig {
-        log_bytes: config.metadata_log_preallocated_bytes,
-        snapshot_bytes: config.metadata_snapshot_preallocated_bytes,
+        log_bytes: config.metadata_log_preallocated_bytes.min(log_bytes_max),
+        snapshot_bytes: config.metadata_snapshot_preallocated_bytes.min(snapshot_bytes_max),
         ..ControllerConfig::new(holder.data.metadata_path(), config.node_id)
     };
     let started = env.control.spawn(Controller::start(environment, settings)).await;

@@ -7,7 +7,7 @@ use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
 use forebay_log::{DirError, Files};
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
-use forebay_replica::{Flush, OpenError, Partition, PartitionConfig, Refused, Threads, Volume};
+use forebay_replica::{Condition, Flush, OpenError, Partition, PartitionConfig, Refused, Threads, Volume};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -106,6 +106,12 @@ impl Reconciler {
             producer_expiry: Duration::from_millis(config.producer_id_expiration_ms),
             retention_check: Duration::from_millis(config.log_retention_check_interval_ms),
         })
+    }
+
+    /// What is known of the volume of each data directory.
+    pub(crate) fn volumes(&self) -> BTreeMap<DirectoryId, Arc<Condition>> {
+        let condition = |hosting: &Hosting| Arc::clone(hosting.volume.condition());
+        self.volumes.iter().map(|(id, hosting)| (*id, condition(hosting))).collect()
     }
 
     /// Follows the Image, and opens what is wanted, until the node stops; hands itself back to be closed.
@@ -398,6 +404,7 @@ impl Reconciler {
             producer_expiry: self.producer_expiry,
             flush: if settings.flush_async { Flush::Async } else { Flush::Sync },
             retention_check: self.retention_check,
+            delete_oldest: settings.delete_oldest_when_full,
         }
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use forebay_base::{BrokerEpoch, Clock, DirectoryId, Instant, NodeId, PartitionId, Rng, TopicId};
 use forebay_controller::Controller;
+use forebay_log::volume::VolumeState;
 use forebay_meta::{Assignment, Image, Topic};
+use forebay_replica::Condition;
 use tokio::sync::watch;
 
 use crate::Config;
@@ -23,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) rng: Arc<dyn Rng>,
     /// This node's data directories.
     pub(crate) directories: BTreeSet<DirectoryId>,
+    /// What is known of the volume of each.
+    pub(crate) volumes: BTreeMap<DirectoryId, Arc<Condition>>,
     /// The server's own defaults of topic settings.
     pub(crate) topic_defaults: BTreeMap<String, String>,
     pub(crate) controller: Controller,
@@ -110,6 +114,23 @@ impl Shared {
             return Err(Unavailable::Storage(sentence.into()));
         }
         Ok(PartitionId { topic: topic.id, index })
+    }
+
+    /// The data directories that new partitions are not to be put in: those that are not well, where another one is, or
+    /// else those that take no records. A sentence if none takes any.
+    pub(crate) fn not_to_be_used(&self) -> Result<BTreeSet<DirectoryId>, String> {
+        let reports: Vec<_> = self.volumes.iter().map(|(id, condition)| (*id, condition.report())).collect();
+        let without = |fit: fn(VolumeState) -> bool| -> BTreeSet<DirectoryId> {
+            reports.iter().filter(|(_, report)| !fit(report.state)).map(|(id, _)| *id).collect()
+        };
+        for fit in [|state| state == VolumeState::Normal, VolumeState::takes_writes] {
+            let avoid = without(fit);
+            if avoid.len() < reports.len() {
+                return Ok(avoid);
+            }
+        }
+        let sentences: Vec<String> = reports.iter().filter_map(|(_, report)| report.sentence()).collect();
+        Err(format!("no data directory takes new partitions: {}", sentences.join("; ")))
     }
 
     /// The topic of that id.

@@ -66,7 +66,12 @@ fn create(number: u64, name: String) -> Command {
         replication_factor: -1,
         ..NewTopic::default()
     };
-    Command::CreateTopics { topics: vec![topic], defaults: TopicDefaults::default(), validate_only: false }
+    Command::CreateTopics {
+        topics: vec![topic],
+        defaults: TopicDefaults::default(),
+        avoid: Default::default(),
+        validate_only: false,
+    }
 }
 
 async fn create_one(controller: &Controller, number: u64) -> Result<(), Refusal> {
@@ -230,6 +235,7 @@ async fn a_command_too_large_for_an_entry_is_refused_and_the_rest_goes_on() {
     let wide = Command::CreateTopics {
         topics: vec![topic],
         defaults: TopicDefaults::default(),
+        avoid: Default::default(),
         validate_only: false,
     };
     assert!(matches!(controller.propose(wide).await, Err(ProposeError::TooLarge { .. })));

@@ -21,8 +21,8 @@ const WRITE_PARTS_MAX: usize = 1_024;
 
 /// From this length on a segment counts as warm, and blocks are reserved ahead of it ...
 const WARM_BYTES: u64 = 4 * 1024 * 1024;
-/// ... so many at a time.
-const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// ... so many at a time, unless [`Log::reserve_ahead`] says otherwise.
+pub(crate) const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A batch with the leader's stamp in its header, ready to be written.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Log {
             self.create()?;
         }
         let Some(active) = &mut self.active else { return Ok(()) };
-        active.reserve(batches, self.config.segment_bytes_max);
+        active.reserve(batches, self.config.segment_bytes_max, self.ahead_bytes);
         if let Err(error) = write_batches(active.file.as_ref(), active.len, batches) {
             active.undone = true;
             let path = active.segment.path();
@@ -196,10 +196,10 @@ impl Log {
 
 impl Active {
     /// Reserves blocks ahead of a segment that grows: a partition that takes little gets none.
-    fn reserve(&mut self, batches: &[Stamped], segment_bytes_max: u64) {
+    fn reserve(&mut self, batches: &[Stamped], segment_bytes_max: u64, ahead_bytes: u64) {
         let end = self.len + batches.iter().map(|batch| batch.info.len as u64).sum::<u64>();
-        if self.len >= WARM_BYTES && end > self.reserved && self.len < segment_bytes_max {
-            let upto = (end + RESERVE_BYTES).min(segment_bytes_max.max(end));
+        if ahead_bytes > 0 && self.len >= WARM_BYTES && end > self.reserved && self.len < segment_bytes_max {
+            let upto = (end + ahead_bytes).min(segment_bytes_max.max(end));
             self.file.reserve(self.len, upto - self.len);
             self.reserved = upto;
         }

@@ -80,6 +80,31 @@ impl Log {
         Ok(Some(start))
     }
 
+    /// Deletes the oldest segment that is not written to any more and lies below `upto`, whatever retention says. The new
+    /// start, if there was one.
+    pub fn drop_oldest(&mut self, upto: Offset) -> Result<Option<Offset>, LogError> {
+        let Some(to) = self.sealed.first().map(|oldest| oldest.next()).filter(|next| *next <= upto) else {
+            return Ok(None);
+        };
+        self.advance_start(to)?;
+        Ok(Some(to))
+    }
+
+    /// True if every record is deleted and the last segment still takes up space: a roll gives it back.
+    pub fn holds_only_deleted(&self) -> bool {
+        self.start >= self.end() && self.tail().is_some_and(|last| last.len > 0)
+    }
+
+    /// Unlinks the segments below the log start. There are some after a roll of a log that held only deleted records.
+    pub fn drop_deleted(&mut self) -> Result<(), LogError> {
+        self.writable()?;
+        let gone = self.sealed.partition_point(|segment| segment.next() <= self.start);
+        let below: Vec<Arc<Segment>> = self.sealed.drain(..gone).collect();
+        self.publish();
+        self.unlink_below(&below);
+        Ok(())
+    }
+
     /// Judged by the largest timestamp, or, where records carry none, by when the segment was sealed, or, where a crash
     /// took that, by when the log was opened. Of a damaged segment nothing is known, so it is not deleted by age
     /// ([`LogError::Corrupt`]).

@@ -1,9 +1,10 @@
 //! One data directory.
 //!
 //! ```text
-//! forebay.lock  text: pid of the holder and a newline; the lock itself is the kernel's (flock)
+//! forebay.lock  text: pid of the holder, padded to 11 characters, and a newline; the lock itself is the kernel's (flock)
 //! identity      magic "FBID" | 4 version u16 | 6 reserved u16 | 8 cluster id [16] | 24 node id i32
 //!               28 directory id [16] | 44 CRC-32C u32
+//! clean.spare   the same as clean, while there is none: a rename leaves it without needing space
 //! clean         magic "FBCL" | 4 version u16 | 6 reserved u16 | 8 CRC-32C u32: the last stop was clean
 //! ```
 //! The version of `identity` is the format version of everything in the directory.
@@ -16,7 +17,8 @@ use forebay_base::{ClusterId, DirectoryId, Id128, NodeId, PartitionId};
 
 use crate::disk::{Disk, Lock, Open, Space};
 use crate::error::DirError;
-use crate::sealed::{Format, Unsound, create_dirs, read_file, remove_if_there, write_file};
+use crate::sealed::{Format, Unsound, create_dirs, read_file, remove_if_there, write_all, write_file};
+use crate::volume::{ByteCount, Call, Meaning, VOLUME_BYTES_MIN, meaning};
 
 /// Newest version of the data directory that this build reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
@@ -62,8 +64,7 @@ impl DataDir {
             }
             Err(error) => return Err(DirError::io("lock", &lock_path)(error)),
         };
-        write_file(disk.as_ref(), &lock_path, format!("{pid}\n").as_bytes())
-            .map_err(DirError::io("write", &lock_path))?;
+        sign(disk.as_ref(), &lock_path, pid).map_err(DirError::io("write", &lock_path))?;
         // A process that was killed may have made names here, the identity's too, that are not durable yet.
         disk.sync_dir(path).map_err(DirError::io("sync", path))?;
         Ok(Self { disk, path: path.to_path_buf(), _lock: lock })
@@ -83,8 +84,14 @@ impl DataDir {
     }
 
     /// Makes the directory `identity`'s, durably: its subdirectories first, the identity file last.
+    /// [`DirError::TooSmall`] if its volume is smaller than [`VOLUME_BYTES_MIN`].
     pub fn format(&self, identity: &Identity) -> Result<(), DirError> {
         let disk = self.disk.as_ref();
+        let space = self.space().map_err(DirError::of_space(&self.path))?;
+        if space.total_bytes < VOLUME_BYTES_MIN {
+            let (bytes, bytes_min) = (ByteCount(space.total_bytes), ByteCount(VOLUME_BYTES_MIN));
+            return Err(DirError::TooSmall { path: self.path.clone(), bytes, bytes_min });
+        }
         for dir in [self.partitions_path(), self.metadata_path()] {
             match disk.create_dir(&dir) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -102,27 +109,43 @@ impl DataDir {
         let file = write_file(disk, &fresh, &Format::seal(writer)).map_err(DirError::io("write", &fresh))?;
         file.sync().map_err(DirError::io("sync", &fresh))?;
         disk.rename(&fresh, &path).map_err(DirError::io("rename", &fresh))?;
+        self.write_spare_mark()?;
         disk.sync_dir(&self.path).map_err(DirError::io("sync", &self.path))
     }
 
     /// True if the last stop was clean. Takes the mark away, durably, so that it speaks of one start only: call it
-    /// before anything is opened.
+    /// before anything is opened. It is kept under another name: leaving it again needs no space then.
     pub fn take_clean_mark(&self) -> Result<bool, DirError> {
-        let path = self.clean_path();
+        let (path, spare) = (self.clean_path(), self.spare_path());
         let mark = read_file(self.disk.as_ref(), &path, BYTES_MAX).map_err(DirError::io("read", &path))?;
         let Some(mark) = mark else { return Ok(false) };
-        remove_if_there(self.disk.as_ref(), &path).map_err(DirError::io("remove", &path))?;
+        let clean = CLEAN.open(mark).is_ok();
+        if clean {
+            self.disk.rename(&path, &spare).map_err(DirError::io("rename", &path))?;
+        } else {
+            remove_if_there(self.disk.as_ref(), &path).map_err(DirError::io("remove", &path))?;
+        }
         self.disk.sync_dir(&self.path).map_err(DirError::io("sync", &self.path))?;
-        Ok(CLEAN.open(mark).is_ok())
+        Ok(clean)
     }
 
     /// Says that the next start need not recover. To be written last, after every log was closed without an error.
     pub fn leave_clean_mark(&self) -> Result<(), DirError> {
-        let path = self.clean_path();
-        let file = write_file(self.disk.as_ref(), &path, &Format::seal(CLEAN.writer()))
-            .map_err(DirError::io("write", &path))?;
-        file.sync().map_err(DirError::io("sync", &path))?;
+        let (path, spare) = (self.clean_path(), self.spare_path());
+        let kept = read_file(self.disk.as_ref(), &spare, BYTES_MAX).map_err(DirError::io("read", &spare))?;
+        if kept.is_none_or(|mark| CLEAN.open(mark).is_err()) {
+            self.write_spare_mark()?;
+        }
+        self.disk.rename(&spare, &path).map_err(DirError::io("rename", &spare))?;
         self.disk.sync_dir(&self.path).map_err(DirError::io("sync", &self.path))
+    }
+
+    /// Writes the mark of a clean stop under its other name, where it says nothing yet.
+    fn write_spare_mark(&self) -> Result<(), DirError> {
+        let spare = self.spare_path();
+        let file = write_file(self.disk.as_ref(), &spare, &Format::seal(CLEAN.writer()))
+            .map_err(DirError::io("write", &spare))?;
+        file.sync().map_err(DirError::io("sync", &spare))
     }
 
     /// The directory.
@@ -150,8 +173,22 @@ impl DataDir {
         self.disk.space(&self.path)
     }
 
+    fn spare_path(&self) -> PathBuf {
+        self.path.join("clean.spare")
+    }
+
     fn clean_path(&self) -> PathBuf {
         self.path.join("clean")
+    }
+}
+
+/// Writes the pid into the lock file, in place and always as long, so that a full disk cannot refuse it twice. Where it
+/// does, for the file is new, nobody is named: the lock is the kernel's.
+fn sign(disk: &dyn Disk, lock_path: &Path, pid: u32) -> io::Result<()> {
+    let file = disk.open(lock_path, Open::Write)?;
+    match write_all(file.as_ref(), 0, format!("{pid:<11}\n").as_bytes()) {
+        Err(error) if meaning(Call::Write, &error) == Meaning::Full => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -263,6 +300,10 @@ mod tests {
         assert!(!dir.take_clean_mark().unwrap());
         dir.leave_clean_mark().unwrap();
         assert!(dir.take_clean_mark().unwrap());
+        assert!(!dir.take_clean_mark().unwrap());
+        dir.leave_clean_mark().unwrap();
+        assert!(dir.take_clean_mark().unwrap());
+        write_file(&RealDisk, &dir.clean_path(), b"FBCL").unwrap();
         assert!(!dir.take_clean_mark().unwrap());
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use forebay_base::Offset;
 use rustix::io::Errno;
 
+use crate::volume::{ByteCount, Call, Meaning, meaning};
+
 /// Why the log of a partition could not do what was asked. Each is a sentence for the operator.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
@@ -67,15 +69,25 @@ impl LogError {
     /// True if there was no room for the bytes: the same call may succeed once space is freed. A sync that reports a
     /// full disk is a storage fault and answers [`LogError::Poisoned`].
     pub fn is_full(&self) -> bool {
+        self.meaning() == Some(Meaning::Full)
+    }
+
+    /// What it says about the volume; `None` if the file system was not asked, or the log answers for it.
+    pub fn meaning(&self) -> Option<Meaning> {
         match self {
-            Self::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            Self::Io { op, source, .. } => {
+                let call = match *op {
+                    "sync" | "make durable" => Call::Sync,
+                    "read" | "look into" | "list" => Call::Read,
+                    _ => Call::Write,
+                };
+                Some(meaning(call, source))
             }
             Self::Corrupt { .. }
             | Self::OutOfRange { .. }
             | Self::Poisoned { .. }
             | Self::Misplaced { .. }
-            | Self::Newer { .. } => false,
+            | Self::Newer { .. } => None,
         }
     }
 
@@ -138,6 +150,19 @@ pub enum DirError {
         /// The newest known here.
         known: u16,
     },
+    /// Its file system is too small to begin with.
+    #[error(
+        "data directory {} is on a disk of {bytes}; it takes {bytes_min} at least, or too little is left for records",
+        path.display()
+    )]
+    TooSmall {
+        /// The directory.
+        path: PathBuf,
+        /// The size of its file system.
+        bytes: ByteCount,
+        /// The least that is taken.
+        bytes_min: ByteCount,
+    },
     /// A file of the directory fails its checks, or is missing where data exist.
     #[error("data directory {} is damaged: {reason}", path.display())]
     Damaged {
@@ -149,6 +174,11 @@ pub enum DirError {
 }
 
 impl DirError {
+    /// The file system does not tell the space of `path`.
+    pub fn of_space(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        Self::io("ask for the space of", path)
+    }
+
     pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { op, path, source }

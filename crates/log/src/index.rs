@@ -24,6 +24,7 @@ use forebay_records::BatchHeader;
 use crate::disk::Disk;
 use crate::growing::Growing;
 use crate::sealed::{Format, read_file, write_file};
+use crate::volume::{Call, Meaning, meaning};
 
 const FORMAT: Format = Format { magic: *b"FBIX", version: 1 };
 const ENTRY_LEN: usize = 32;
@@ -226,7 +227,12 @@ impl Hint {
     pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) {
         if let Err(error) = write_file(disk, path, &self.encode()) {
             let dir = path.parent().unwrap_or(path).display();
-            tracing::warn!(%dir, %error, "index hint not written; it will be rebuilt");
+            // A full disk is told of once, by its monitor.
+            if meaning(Call::Write, &error) == Meaning::Full {
+                tracing::debug!(%dir, %error, "index hint not written");
+            } else {
+                tracing::warn!(%dir, %error, "index hint not written; it will be rebuilt");
+            }
         }
     }
 

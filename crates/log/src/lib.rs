@@ -43,6 +43,7 @@ mod snapshots;
 mod state;
 mod sync;
 pub mod verify;
+pub mod volume;
 mod walk;
 
 pub use append::Stamped;

@@ -72,6 +72,8 @@ pub struct Log {
     pub(crate) changed: bool,
     /// Where the log ended when it was opened, and when that was; see [`Log::age_from`].
     pub(crate) opened: Option<(Offset, WallTime)>,
+    /// Blocks are reserved ahead of a segment that grows, so many at a time.
+    pub(crate) ahead_bytes: u64,
 }
 
 /// The segment that is appended to.
@@ -171,6 +173,17 @@ impl Log {
     /// Takes new settings from now on.
     pub fn configure(&mut self, config: LogConfig) {
         self.config = config;
+    }
+
+    /// Reserves blocks ahead of a growing segment so many bytes at a time from now on; with 0, none, and those that were
+    /// reserved and are not used are given back, as far as they can be.
+    pub fn reserve_ahead(&mut self, bytes: u64) {
+        self.ahead_bytes = bytes;
+        if let Some(active) = self.active.as_mut().filter(|active| bytes == 0 && active.reserved > active.len)
+        {
+            active.give_back();
+            active.reserved = 0;
+        }
     }
 
     /// Says when the log was opened. Segments of which nothing else tells the age, for what told it went with a crash,

@@ -60,6 +60,7 @@ pub(crate) fn open(files: &Arc<Files>, dir: &Path, config: LogConfig, clean: boo
         poison: None,
         changed: !clean,
         opened: None,
+        ahead_bytes: crate::append::RESERVE_BYTES,
     };
     let found = Found { names: bases, clean };
     match state {

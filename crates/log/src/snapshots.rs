@@ -15,6 +15,7 @@ use forebay_base::Offset;
 use crate::disk::Disk;
 use crate::names::Kind;
 use crate::sealed::{Format, read_file, remove_if_there, write_file};
+use crate::volume::{Call, Meaning, meaning};
 
 const FORMAT: Format = Format { magic: *b"FBPR", version: 1 };
 
@@ -47,7 +48,13 @@ pub(crate) fn write(disk: &dyn Disk, dir: &Path, offset: Offset, producers: &[u8
         Ok::<(), io::Error>(())
     };
     if let Err(error) = write() {
-        tracing::warn!(dir = %dir.display(), %offset, %error, "producer snapshot not written; the next start takes longer");
+        let dir = dir.display();
+        // A full disk is told of once, by its monitor.
+        if meaning(Call::Write, &error) == Meaning::Full {
+            tracing::debug!(%dir, %offset, %error, "producer snapshot not written");
+        } else {
+            tracing::warn!(%dir, %offset, %error, "producer snapshot not written; the next start takes longer");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_base::{BrokerEpoch, ClusterId, DirectoryId, NodeId, TopicId};
 
@@ -32,6 +32,8 @@ pub enum Command {
         topics: Vec<NewTopic>,
         /// What -1 stands for.
         defaults: TopicDefaults,
+        /// Data directories that take no new partitions, where there are others.
+        avoid: BTreeSet<DirectoryId>,
         /// Decide and answer, change nothing.
         validate_only: bool,
     },
@@ -44,6 +46,8 @@ pub enum Command {
     CreatePartitions {
         /// The topics with their new counts.
         topics: Vec<MorePartitions>,
+        /// Data directories that take no new partitions, where there are others.
+        avoid: BTreeSet<DirectoryId>,
         /// Decide and answer, change nothing.
         validate_only: bool,
     },

@@ -26,14 +26,14 @@ impl Image {
             Command::RegisterBroker { node, endpoints, directories, rack } => Reply::RegisterBroker(
                 self.register(*node, endpoints, directories, rack.as_deref(), &mut records),
             ),
-            Command::CreateTopics { topics, defaults, validate_only } => {
-                let replies = self.create_topics(topics, *defaults, &mut records);
+            Command::CreateTopics { topics, defaults, avoid, validate_only } => {
+                let replies = self.create_topics(topics, *defaults, avoid, &mut records);
                 forget(&mut records, *validate_only);
                 Reply::CreateTopics(replies)
             }
             Command::DeleteTopics { topics } => Reply::DeleteTopics(self.delete_topics(topics, &mut records)),
-            Command::CreatePartitions { topics, validate_only } => {
-                let replies = self.create_partitions(topics, &mut records);
+            Command::CreatePartitions { topics, avoid, validate_only } => {
+                let replies = self.create_partitions(topics, avoid, &mut records);
                 forget(&mut records, *validate_only);
                 Reply::CreatePartitions(replies)
             }

@@ -30,9 +30,12 @@ impl NodeLoad {
 }
 
 impl Placer {
-    pub(crate) fn new(image: &Image) -> Self {
+    /// From all nodes and their directories. Those to `avoid` are left out, but where a node has no other.
+    pub(crate) fn new(image: &Image, avoid: &BTreeSet<DirectoryId>) -> Self {
         let load = |(node, broker): (&NodeId, &crate::Broker)| {
-            let directories = broker.directories.iter().map(|id| (*id, image.replicas_in(*id))).collect();
+            let all = broker.directories.iter().all(|id| avoid.contains(id));
+            let wanted = broker.directories.iter().filter(|id| all || !avoid.contains(id));
+            let directories = wanted.map(|id| (*id, image.replicas_in(*id))).collect();
             (*node, NodeLoad { directories, led: image.led_by(*node) })
         };
         Self { nodes: image.brokers.iter().map(load).collect() }
@@ -101,7 +104,7 @@ mod tests {
 
     #[test]
     fn replicas_leaders_and_directories_spread_evenly() {
-        let mut placer = Placer::new(&image(3, 2));
+        let mut placer = Placer::new(&image(3, 2), &BTreeSet::new());
         let placed: Vec<_> = (0..12).filter_map(|_| placer.place(3)).collect();
         assert_eq!(placed.len(), 12);
         for node in 0..3 {
@@ -114,12 +117,26 @@ mod tests {
 
     #[test]
     fn impossible_placements_are_none() {
-        let mut placer = Placer::new(&image(2, 1));
+        let mut placer = Placer::new(&image(2, 1), &BTreeSet::new());
         assert_eq!(placer.place(3), None);
         assert_eq!(placer.place(0), None);
         assert_eq!(placer.place_on(vec![]), None);
         assert_eq!(placer.place_on(vec![NodeId(0), NodeId(0)]), None);
         assert_eq!(placer.place_on(vec![NodeId(7)]), None);
         assert_eq!(placer.place_on(vec![NodeId(1), NodeId(0)]).unwrap().leader, Some(NodeId(1)));
+    }
+
+    #[test]
+    fn directories_to_avoid_are_used_only_where_there_is_no_other() {
+        let image = image(2, 2);
+        let first = |node: i32| image.brokers[&NodeId(node)].directories[0];
+        let mut avoid = BTreeSet::from([first(0), first(1)]);
+        let mut placer = Placer::new(&image, &avoid);
+        for _ in 0..6 {
+            let placed = placer.place(2).unwrap();
+            assert!(placed.directories.iter().all(|directory| !avoid.contains(directory)));
+        }
+        avoid.extend(&image.brokers[&NodeId(1)].directories);
+        assert!(Placer::new(&image, &avoid).place(2).is_some());
     }
 }

@@ -78,8 +78,8 @@ pub enum Event {
     },
     /// None of the batches of the open `Write` effects is in the file.
     WriteFailed {
-        /// A sentence for the clients.
-        reason: String,
+        /// What the clients are told.
+        refused: Refused,
     },
     /// The sync that the last `Sync` effect asked for has made everything below `upto` durable.
     Synced {

@@ -41,6 +41,8 @@ pub(crate) enum Message {
     Adopt(Box<Tenant>),
     /// Remove what lies on the disk of a partition that is not open.
     DeleteStray(PartitionId, Reply<()>),
+    /// The volume has another state.
+    VolumeMoved,
     /// Finish: close every log (`true`), or leave them as they are. Then tell, if asked, whether all are sound.
     Stop(bool, Option<oneshot::Sender<bool>>),
 }

@@ -20,13 +20,18 @@
 //! [`Replica`], [`producers`] and [`intake`] are pure: no clock, file, thread or task. [`Volume`] hosts many replicas
 //! on few writer threads. Readers never meet the writer: they read [`View`]s.
 //!
+//! A volume's state is its [`Condition`]: one monitor, on a thread of its own, owns it. Writers tell it what their calls
+//! met, and refuse records before anything is done while it says so; reads never ask it.
+//!
 //! This room knows no topics' names, no protocol and no metadata.
 
 mod alarms;
 mod claims;
+mod condition;
 mod event;
 mod inbox;
 pub mod intake;
+mod monitor;
 mod partition;
 pub mod producers;
 mod readers;
@@ -40,6 +45,7 @@ mod volume;
 mod waiter;
 mod writer;
 
+pub use condition::{Condition, Report, VolumeCounts};
 pub use event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 pub use forebay_records::TimestampType;
 pub use intake::{Batch, IntakeRules};

@@ -25,6 +25,8 @@ pub struct PartitionConfig {
     pub flush: Flush,
     /// `log.retention.check.interval.ms`: how often retention is applied.
     pub retention_check: Duration,
+    /// `disk.full.policy=delete-oldest`: on a full volume the oldest records go, whatever retention says.
+    pub delete_oldest: bool,
 }
 
 /// Why a partition could not be opened.

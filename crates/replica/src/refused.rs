@@ -108,6 +108,10 @@ pub enum Refused {
     /// `KAFKA_STORAGE_ERROR` (56): the volume failed; the sentence says how.
     #[error("{0}")]
     Storage(String),
+    /// `KAFKA_STORAGE_ERROR` (56), or `POLICY_VIOLATION` (44) where the topic has `disk.full.error=fail`: there is no room
+    /// for records, and nothing was written. The sentence says where, how full, and what to do.
+    #[error("{0}")]
+    OutOfSpace(String),
     /// Kafka has no exact code; its retriable `REQUEST_TIMED_OUT` (7) or a throttle fits: the writer's queue is full.
     #[error("the partition's writer has a full queue; try again")]
     Busy,

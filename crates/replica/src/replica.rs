@@ -185,7 +185,7 @@ impl Replica {
                 self.written(now, bytes, effects);
                 self.sync(now, watched, effects);
             }
-            Event::WriteFailed { reason } => self.write_failed(&reason, effects),
+            Event::WriteFailed { refused } => self.write_failed(&refused, effects),
             Event::Synced { upto, watched } => {
                 self.syncing = false;
                 self.durable(now, upto, effects);
@@ -306,14 +306,11 @@ impl Replica {
         }
     }
 
-    fn write_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
+    fn write_failed(&mut self, refused: &Refused, effects: &mut Vec<Effect>) {
         self.tentative_end = self.positions.end;
         self.producers.discard();
         for waiter in self.writing.drain(..) {
-            effects.push(Effect::Answer {
-                ticket: waiter.ticket,
-                result: Err(Refused::Storage(reason.to_owned())),
-            });
+            effects.push(Effect::Answer { ticket: waiter.ticket, result: Err(refused.clone()) });
         }
     }
 

@@ -8,6 +8,7 @@ use forebay_log::{Files, Log, LogError, Stamped, SyncPool};
 
 use crate::Refused;
 use crate::claims::Claims;
+use crate::condition::Condition;
 use crate::event::{Appended, Effect, Event, Ticket};
 use crate::inbox::{Append, Inbox, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
@@ -33,6 +34,8 @@ pub(crate) struct Site {
     pub(crate) readers: Readers,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) claims: Claims,
+    /// What is known of the volume.
+    pub(crate) condition: Arc<Condition>,
     pub(crate) partitions_path: PathBuf,
     /// By which records and segments age.
     pub(crate) retention: Mutex<RetentionClock>,
@@ -79,7 +82,7 @@ enum Room {
     Ready,
     /// After the sync in flight, which the next roll must not race.
     Later,
-    Refused(String),
+    Refused(Refused),
 }
 
 impl Tenant {
@@ -148,7 +151,7 @@ impl Tenant {
     pub(crate) fn serve(&mut self) {
         while !self.queue.is_empty() {
             let (count, bytes) = self.gather();
-            let room = self.make_room(bytes);
+            let room = self.make_room(count, bytes);
             if matches!(room, Room::Later) {
                 return;
             }
@@ -188,8 +191,12 @@ impl Tenant {
         (count, bytes)
     }
 
-    /// Rolls the log if `bytes` more want a new segment.
-    fn make_room(&mut self, bytes: u64) -> Room {
+    /// Rolls the log if `bytes` more, in `count` batches, want a new segment. While the volume takes no records nothing is
+    /// done; what was stored before is still known for what it is, for the core is asked all the same.
+    fn make_room(&mut self, count: usize, bytes: u64) -> Room {
+        if let Some(refused) = self.site.condition.refuse(count) {
+            return Room::Refused(refused);
+        }
         if self.core.failure().is_some() || !self.log.wants_roll(bytes, self.site.age_time()) {
             return Room::Ready;
         }
@@ -202,11 +209,11 @@ impl Tenant {
             Ok(()) => Room::Ready,
             // Its age wants a new segment, which cannot be made; this one still has room.
             Err(_) if self.core.failure().is_none() && self.log.fits(bytes) => Room::Ready,
-            Err(reason) => Room::Refused(reason),
+            Err(refused) => Room::Refused(refused),
         }
     }
 
-    fn roll(&mut self) -> Result<(), String> {
+    fn roll(&mut self) -> Result<(), Refused> {
         let rolled = self.log.roll(&self.core.producers().encode(), self.site.age_time());
         match rolled {
             Ok(()) => {
@@ -222,10 +229,11 @@ impl Tenant {
         if batches.is_empty() {
             return;
         }
-        if let Room::Refused(reason) = room {
-            self.step(Event::WriteFailed { reason });
+        if let Room::Refused(refused) = room {
+            self.step(Event::WriteFailed { refused });
             return;
         }
+        self.log.reserve_ahead(self.site.condition.ahead_bytes());
         let bytes = batches.iter().map(|batch| batch.info.len as u64).sum();
         if Mutant::ViewBeforeWrite.is_planted() {
             self.step(Event::Written { bytes, watched: false });
@@ -238,21 +246,28 @@ impl Tenant {
                 self.step(Event::Written { bytes, watched: self.partition.is_watched() });
             }
             Err(error) => {
-                self.step(Event::WriteFailed { reason: error.to_string() });
-                self.fault(&error);
+                let refused = self.site.condition.note(&error);
+                self.step(Event::WriteFailed { refused });
+                self.bear(&error);
             }
         }
     }
 
-    /// A log operation failed: a poisoned log fails the replica, anything else may be tried again.
-    fn fault(&mut self, error: &LogError) -> String {
-        let reason = error.to_string();
+    /// A log operation failed. What it says of the volume is told to its monitor, which says so for all partitions at
+    /// once. The refusal for whoever asked.
+    fn fault(&mut self, error: &LogError) -> Refused {
+        let refused = self.site.condition.note(error);
+        self.bear(error);
+        refused
+    }
+
+    /// A poisoned log fails the replica, anything else may be tried again.
+    fn bear(&mut self, error: &LogError) {
         if is_storage_fault(error) {
-            self.step(Event::SyncFailed { reason: reason.clone() });
-        } else {
-            tracing::warn!(partition = %self.partition.id(), %reason, "the log refused an operation");
+            self.step(Event::SyncFailed { reason: error.to_string() });
+        } else if !error.is_full() {
+            tracing::warn!(partition = %self.partition.id(), %error, "the log refused an operation");
         }
-        reason
     }
 
     /// A sync that this partition asked for has ended.
@@ -275,6 +290,7 @@ impl Tenant {
         let ticket = self.ticket();
         self.deletions.insert(ticket, reply);
         self.step(Event::DeleteRecords { ticket, to });
+        self.drop_deleted();
     }
 
     pub(crate) fn lead(&mut self, epoch: LeaderEpoch) {

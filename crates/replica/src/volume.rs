@@ -1,6 +1,6 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -10,7 +10,9 @@ use tokio::sync::oneshot;
 
 use crate::Refused;
 use crate::claims::Claims;
+use crate::condition::{Condition, Report, directory_of};
 use crate::inbox::{Inbox, Message, Opening, Slot};
+use crate::monitor::Monitor;
 use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::readers::Readers;
 use crate::retention_clock::RetentionClock;
@@ -23,6 +25,8 @@ pub struct Volume {
     pool: Arc<SyncPool>,
     readers: Readers,
     next_slot: AtomicU64,
+    condition: Arc<Condition>,
+    monitor: Box<dyn WorkerHandle>,
 }
 
 struct Running {
@@ -50,8 +54,9 @@ impl fmt::Debug for Volume {
 }
 
 impl Volume {
-    /// Starts `threads` of each kind (at least one each). Partitions lie in
-    /// `partitions_path`, each in a directory of its own, and are opened one by one.
+    /// Starts `threads` of each kind (at least one each), and the monitor of its state. Partitions lie in
+    /// `partitions_path`, each in a directory of its own, and are opened one by one; the data directory is the one above
+    /// it. Records are taken once the monitor has looked at it: see [`Volume::condition`].
     pub fn start(
         files: &Arc<Files>,
         workers: &dyn Workers,
@@ -59,6 +64,7 @@ impl Volume {
         partitions_path: PathBuf,
         threads: Threads,
     ) -> Self {
+        let (condition, monitor) = watch_over(files, workers, &clock, &partitions_path);
         let pool = Arc::new(SyncPool::start(workers, threads.sync_helpers, "volume"));
         let readers = Readers::start(workers, threads.readers);
         let start = |number: usize| {
@@ -70,9 +76,11 @@ impl Volume {
                 readers: readers.clone(),
                 inbox: Arc::clone(&inbox),
                 claims: Claims::default(),
+                condition: Arc::clone(&condition),
                 partitions_path: partitions_path.clone(),
                 retention: Mutex::new(RetentionClock::new(clock.now(), clock.wall())),
             });
+            condition.add_writer(Arc::clone(&inbox));
             let outcome = Arc::new(OnceLock::new());
             let writer = Writer::new(Arc::clone(&site), Arc::clone(&outcome));
             let handle =
@@ -80,7 +88,12 @@ impl Volume {
             Running { site, handle, outcome }
         };
         let writers = (0..threads.writers.max(1)).map(start).collect();
-        Self { writers, pool, readers, next_slot: AtomicU64::new(0) }
+        Self { writers, pool, readers, next_slot: AtomicU64::new(0), condition, monitor }
+    }
+
+    /// What is known of its state.
+    pub fn condition(&self) -> &Arc<Condition> {
+        &self.condition
     }
 
     /// Opens a partition's log, recovering it unless the last stop was `clean`, and leads in `epoch`. A reader's thread
@@ -148,6 +161,8 @@ impl Volume {
             sound &= handle.join();
             sound &= outcome.get() == Some(&true);
         }
+        self.condition.stop();
+        sound &= self.monitor.join();
         let read = self.readers.stop();
         self.pool.stop() && read && sound
     }
@@ -157,6 +172,22 @@ impl Volume {
         let spread = crc32c(&id.topic.0.0).wrapping_add(id.index.unsigned_abs()) as usize;
         &self.writers[spread % self.writers.len()]
     }
+}
+
+/// Starts the monitor of the volume that holds `partitions_path`.
+fn watch_over(
+    files: &Arc<Files>,
+    workers: &dyn Workers,
+    clock: &Arc<dyn Clock>,
+    partitions_path: &Path,
+) -> (Arc<Condition>, Box<dyn WorkerHandle>) {
+    let dir = directory_of(partitions_path);
+    let bell = workers.doorbell();
+    let report = Report::unknown(dir.clone(), clock.wall(), clock.now());
+    let condition = Arc::new(Condition::new(Arc::clone(files.disk()), Arc::clone(&bell), report));
+    let monitor = Monitor::new(Arc::clone(files.disk()), dir, Arc::clone(clock), Arc::clone(&condition));
+    let handle = workers.start("volume-monitor", bell, Box::new(monitor));
+    (condition, handle)
 }
 
 /// Opens a log and hands it to its writer: what is sent to the partition from here on comes after it.

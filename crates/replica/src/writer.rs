@@ -17,6 +17,9 @@ use crate::tenant::{Site, Tenant};
 /// How long a recovery point may lag behind. It bounds what a start after a crash checks, not what survives.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
+/// How often retention is applied while space is short, at least.
+const TEND_WHEN_SHORT: Duration = Duration::from_secs(1);
+
 /// Chores done per turn, so that appends never wait for a whole round of them.
 const CHORES_PER_TURN: usize = 4;
 
@@ -120,6 +123,7 @@ impl Writer {
             Message::DeleteStray(id, reply) => {
                 let _ = reply.send(self.delete_stray(id));
             }
+            Message::VolumeMoved => self.volume_moved(),
             Message::Stop(clean, told) => {
                 self.told.extend(told);
                 self.stop(clean);
@@ -248,6 +252,15 @@ impl Writer {
         }
     }
 
+    /// The volume has another state: partitions give back what they can, and their retention comes soon.
+    fn volume_moved(&mut self) {
+        let slots: Vec<Slot> = self.seats.keys().copied().collect();
+        for slot in slots {
+            self.with(slot, Tenant::volume_moved);
+            self.schedule(slot, Chore::Tend);
+        }
+    }
+
     /// Sends the answers of the partitions that were served.
     fn answer(&mut self) {
         for slot in self.served.drain(..) {
@@ -275,6 +288,9 @@ impl Writer {
         let now = self.site.clock.now();
         let due = match chore {
             Chore::Sync => tenant.sync_due(),
+            Chore::Tend if self.site.condition.is_pressed() => {
+                Some(now + tenant.config().retention_check.min(TEND_WHEN_SHORT))
+            }
             Chore::Tend => Some(now + tenant.config().retention_check),
             Chore::Checkpoint => Some(now + CHECKPOINT_EVERY),
             Chore::Rest => Some(now + REST_AFTER),

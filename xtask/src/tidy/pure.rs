@@ -4,10 +4,14 @@ use super::{Finding, Source, Tree};
 
 /// Pure files and folders, by how their path begins. `base` is pure but for the seams it states; in `replica` the
 /// cores live beside the threads that host them.
-const PURE: [&str; 12] = [
+const PURE: [&str; 16] = [
     "crates/base/src/",
     "crates/broker/src/kafka/fetch/session.rs",
     "crates/broker/src/kafka/fetch/slots.rs",
+    "crates/log/src/volume/errno.rs",
+    "crates/log/src/volume/machine.rs",
+    "crates/log/src/volume/marks.rs",
+    "crates/log/src/volume/state.rs",
     "crates/records/src/",
     "crates/wire/src/",
     "crates/meta/src/",

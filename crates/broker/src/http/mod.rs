@@ -28,11 +28,9 @@ use std::time::Duration;
 
 use axum::Router;
 use forebay_link::Listener;
-use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::directories::Directory;
 use crate::facts::Facts;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
@@ -45,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What handlers may use.
 #[derive(Clone)]
 pub(crate) struct HttpState {
-    gather: Arc<dyn Fn() -> BoxFuture<'static, Facts> + Send + Sync>,
+    gather: Arc<dyn Fn() -> Facts + Send + Sync>,
     metrics: Arc<Metrics>,
 }
 
@@ -57,11 +55,9 @@ impl fmt::Debug for HttpState {
 
 impl HttpState {
     /// The state for a node.
-    pub(crate) fn new(shared: Arc<Shared>, directories: Vec<Arc<Directory>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let metrics = shared.metrics.clone();
-        let probe = |directory| gather::Probe::new(directory, shared.clock.clone());
-        let probes: Arc<[_]> = directories.into_iter().map(probe).collect();
-        Self { gather: Arc::new(move || Box::pin(gather::facts(shared.clone(), probes.clone()))), metrics }
+        Self { gather: Arc::new(move || gather::facts(shared.clone())), metrics }
     }
 
     /// Makes an answer from the facts of this moment. On a thread of its own: the page of a large cluster
@@ -70,7 +66,7 @@ impl HttpState {
         &self,
         make: impl FnOnce(&Facts, &Metrics) -> T + Send + 'static,
     ) -> Result<T, HttpError> {
-        let (facts, metrics) = ((self.gather)().await, self.metrics.clone());
+        let (facts, metrics) = ((self.gather)(), self.metrics.clone());
         spawn_blocking(move || make(&facts, &metrics)).await.map_err(|_| HttpError::broken())
     }
 }

@@ -135,8 +135,10 @@ fn schemas() -> Value {
         })),
         "VolumeList": object(json!({ "volumes": list_of("Volume") })),
         "Volume": object(json!({
-            "directory": text, "path": text, "state": { "enum": VOLUME_STATES }, "sentence": maybe_text,
-            "age_ms": number, "total_bytes": maybe_number, "free_bytes": maybe_number, "free_files": maybe_number,
+            "directory": text, "path": text, "state": { "enum": VOLUME_STATES }, "cause": text,
+            "since_ms": number, "sentence": maybe_text, "age_ms": number, "total_bytes": maybe_number,
+            "free_bytes": maybe_number, "free_files": maybe_number, "full_bytes": number,
+            "resume_bytes": number, "reserve_left_bytes": number, "full_in_s": maybe_number,
         })),
     })
 }

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use forebay_link::{Net, TcpNet};
+use forebay_log::volume::VolumeState;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,8 +25,7 @@ struct Served {
 }
 
 fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
-    let gather = move || -> BoxFuture<'static, Facts> { Box::pin(std::future::ready(facts())) };
-    HttpState { gather: Arc::new(gather), metrics: Arc::new(Metrics::of_no_log()) }
+    HttpState { gather: Arc::new(facts), metrics: Arc::new(Metrics::of_no_log()) }
 }
 
 /// Status, head and body of one request.
@@ -94,8 +94,8 @@ async fn health_and_readiness() {
 async fn a_full_or_silent_disk_is_told_with_a_sentence() {
     let served = Served::start();
     served.set(|facts| {
-        facts.volumes[0].space =
-            Ok(forebay_log::Space { total_bytes: 10, free_bytes: 0, free_files: u64::MAX });
+        let space = forebay_log::Space { total_bytes: 10, free_bytes: 0, free_files: u64::MAX };
+        facts.volumes[0] = testing::volume(Some(space), VolumeState::Full);
     });
     let (status, ready) = served.json("/readyz").await;
     assert_eq!(status, 200);
@@ -106,17 +106,21 @@ async fn a_full_or_silent_disk_is_told_with_a_sentence() {
         (&"Full".into(), &Value::Null)
     );
     assert_eq!(served.json("/v1/topics/orders").await.1["status"], "OutOfSpace");
-    served.set(|facts| facts.volumes[0].age = Duration::from_secs(70));
+    let space = forebay_log::Space { total_bytes: 10, free_bytes: 5, free_files: 8 };
+    served.set(move |facts| {
+        facts.volumes[0] = testing::volume(Some(space), VolumeState::Normal);
+        facts.volumes[0].age = Duration::from_secs(70);
+    });
     let volumes = served.json("/v1/volumes").await.1;
     let volume = &volumes["volumes"][0];
     assert_eq!((&volume["state"], &volume["age_ms"]), (&"Probing".into(), &70_000.into()));
     assert!(volume["sentence"].as_str().unwrap().ends_with("was true 70 s ago"), "{volume}");
     assert!(volume["free_bytes"].is_u64(), "{volume}");
 
-    served.set(|facts| facts.volumes[0].space = Err("it is asleep".to_owned()));
+    served.set(|facts| facts.volumes[0] = testing::volume(None, VolumeState::Probing));
     let volumes = served.json("/v1/volumes").await.1;
     assert_eq!(volumes["volumes"][0]["state"], "Probing");
-    assert!(volumes["volumes"][0]["sentence"].as_str().unwrap().ends_with("it is asleep"));
+    assert!(volumes["volumes"][0]["sentence"].as_str().unwrap().contains("not known"));
 }
 
 #[tokio::test]

@@ -308,22 +308,35 @@ pub(super) struct VolumeView {
     directory: String,
     path: String,
     state: &'static str,
+    /// Why it is in that state.
+    cause: String,
+    /// Wall time since when.
+    since_ms: i64,
     /// What is wrong with it.
     sentence: Option<String>,
-    /// How old the figures below are, for a file system that does not answer; 0: they are of this moment.
+    /// How old the figures below are: up to a second, or more for a file system that does not answer.
     age_ms: u64,
     total_bytes: Option<u64>,
     free_bytes: Option<u64>,
     /// `None` also where the file system has no such bound.
     free_files: Option<u64>,
+    /// Below so many free bytes, records are refused ...
+    full_bytes: u64,
+    /// ... and from so many on they are taken again.
+    resume_bytes: u64,
+    /// Kept for what must go on when it is full.
+    reserve_left_bytes: u64,
+    /// Seconds until it is full, if it goes on filling as it does.
+    full_in_s: Option<u64>,
 }
 
 impl VolumeView {
     pub(super) fn of(volume: &VolumeFacts) -> Self {
-        let space = |of: fn(&Space) -> u64| volume.space.as_ref().ok().map(of);
+        let report = &volume.report;
+        let space = |of: fn(&Space) -> u64| report.space.as_ref().map(of);
         Self {
             directory: volume.directory.to_string(),
-            path: volume.path.display().to_string(),
+            path: report.path.display().to_string(),
             state: match volume.state() {
                 VolumeState::Normal => "Normal",
                 VolumeState::Low => "Low",
@@ -332,11 +345,17 @@ impl VolumeView {
                 VolumeState::Failed => "Failed",
                 VolumeState::Probing => "Probing",
             },
+            cause: report.cause.to_string(),
+            since_ms: report.since.0,
             sentence: volume.complaint(),
             age_ms: u64::try_from(volume.age.as_millis()).unwrap_or(u64::MAX),
             total_bytes: space(|space| space.total_bytes),
             free_bytes: space(|space| space.free_bytes),
             free_files: space(|space| space.free_files).filter(|files| *files != u64::MAX),
+            full_bytes: report.marks.full_bytes,
+            resume_bytes: report.marks.resume_bytes,
+            reserve_left_bytes: report.reserve_left_bytes,
+            full_in_s: report.full_in.map(|full_in| full_in.as_secs()),
         }
     }
 }

@@ -29,6 +29,14 @@ impl Failure {
         Self { code, message: Some(message.into()), records: Vec::new() }
     }
 
+    /// A refusal for want of space, as the topic's `disk.full.error` wants it told; any other as it is.
+    pub(crate) fn in_the_topics_way(mut self, refused: &Refused, fails_when_full: bool) -> Self {
+        if fails_when_full && matches!(refused, Refused::OutOfSpace(_)) {
+            self.code = ErrorCode::PolicyViolation;
+        }
+        self
+    }
+
     /// The code for a Produce request of that version: `KAFKA_STORAGE_ERROR` was unknown before version 4.
     pub(crate) fn code_for_produce(&self, version: i16) -> ErrorCode {
         if self.code == ErrorCode::KafkaStorageError && version < 4 {
@@ -90,7 +98,7 @@ pub(crate) fn of_refused(refused: &Refused) -> Failure {
         Refused::FencedEpoch { .. } => (ErrorCode::FencedLeaderEpoch, None),
         Refused::UnknownEpoch { .. } => (ErrorCode::UnknownLeaderEpoch, None),
         Refused::OffsetOutOfRange { .. } => (ErrorCode::OffsetOutOfRange, None),
-        Refused::Storage(_) => (ErrorCode::KafkaStorageError, None),
+        Refused::Storage(_) | Refused::OutOfSpace(_) => (ErrorCode::KafkaStorageError, None),
         // Nothing was appended; the client backs off and tries again.
         Refused::Busy => (ErrorCode::RequestTimedOut, None),
     };

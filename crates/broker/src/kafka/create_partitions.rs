@@ -1,7 +1,7 @@
 //! CreatePartitions 0-3. Every topic asked for is echoed.
 
 use forebay_base::NodeId;
-use forebay_meta::{Command, MorePartitions, Reply};
+use forebay_meta::{Command, MorePartitions, Refusal, Reply};
 use forebay_wire::Text;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::create_partitions::{
@@ -9,7 +9,7 @@ use forebay_wire::kafka::create_partitions::{
 };
 
 use super::call::Call;
-use super::codes::{failure_of, outcomes};
+use super::codes::{Failure, failure_of, outcomes};
 
 pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let denied: Vec<_> = request.topics.iter().map(|topic| call.denied(&topic.name)).collect();
@@ -22,13 +22,7 @@ pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> Cre
             assignments.iter().map(|assignment| nodes(&assignment.broker_ids)).collect()
         }),
     });
-    let command =
-        Command::CreatePartitions { topics: topics.collect(), validate_only: request.validate_only };
-    let decided = match call.propose(command, request.timeout_ms).await {
-        Ok(Reply::CreatePartitions(results)) => Ok(results),
-        Ok(_) => Err(ErrorCode::UnknownServerError.into()),
-        Err(failure) => Err(failure),
-    };
+    let decided = propose(call, topics.collect(), &request).await;
     let results = request.topics.iter().zip(outcomes(denied, decided)).map(|(topic, outcome)| {
         let failure = failure_of(outcome);
         CreatePartitionsTopicResult {
@@ -38,4 +32,17 @@ pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> Cre
         }
     });
     CreatePartitionsResponse { results: results.collect(), ..Default::default() }
+}
+
+async fn propose(
+    call: &Call,
+    topics: Vec<MorePartitions>,
+    request: &CreatePartitionsRequest,
+) -> Result<Vec<Result<(), Refusal>>, Failure> {
+    let avoid = call.node.not_to_be_used().map_err(|full| Failure::new(ErrorCode::PolicyViolation, full))?;
+    let command = Command::CreatePartitions { topics, avoid, validate_only: request.validate_only };
+    let Reply::CreatePartitions(results) = call.propose(command, request.timeout_ms).await? else {
+        return Err(ErrorCode::UnknownServerError.into());
+    };
+    Ok(results)
 }

@@ -79,7 +79,8 @@ async fn propose(
         partitions: config.num_partitions,
         replication_factor: config.default_replication_factor,
     };
-    let command = Command::CreateTopics { topics, validate_only, defaults };
+    let avoid = call.node.not_to_be_used().map_err(|full| Failure::new(ErrorCode::PolicyViolation, full))?;
+    let command = Command::CreateTopics { topics, validate_only, defaults, avoid };
     let Reply::CreateTopics(results) = call.propose(command, timeout_ms).await? else {
         return Err(ErrorCode::UnknownServerError.into());
     };

@@ -84,9 +84,9 @@ fn queue_now(
     let records = data.records.clone().ok_or(ErrorCode::InvalidRecord)?;
     let batch = intake::check(records, &route.rules, now).map_err(|refused| of_refused(&refused))?;
     accept(caller, route, &batch)?;
-    let pending = Pending::Queued(route.partition.queue(batch, acks));
+    let answer = route.partition.queue(batch, acks);
     nudges.add(&route.partition);
-    Ok(pending)
+    Ok(Pending::Queued { answer, fails_when_full: route.fails_when_full })
 }
 
 /// As [`submit_now`], waiting where it must. Writers are told of each batch at once: the next may have to wait.
@@ -126,7 +126,8 @@ async fn queue(call: &Call, acks: i16, name: &Text, data: PartitionProduceData) 
     };
     let batch = checked.map_err(|refused| of_refused(&refused))?;
     accept(call.caller(), &route, &batch)?;
-    Ok(Pending::Queued(route.partition.append(batch, acks)))
+    let answer = route.partition.append(batch, acks);
+    Ok(Pending::Queued { answer, fails_when_full: route.fails_when_full })
 }
 
 /// May the caller append to the topic, and how sure does it want to be?

@@ -20,6 +20,8 @@ const ROUTES_MAX: usize = 1024;
 pub(super) struct Route {
     pub(super) partition: Arc<Partition>,
     pub(super) rules: IntakeRules,
+    /// The topic's `disk.full.error` is `fail`.
+    pub(super) fails_when_full: bool,
     /// What is counted of its topic.
     pub(super) counts: Option<Arc<TopicCounts>>,
 }
@@ -30,7 +32,8 @@ impl Route {
         match hosted {
             Hosted::Open { partition, settings } => {
                 let counts = node.metrics.topic(topic);
-                Ok(Self { partition, rules: intake_rules(&settings), counts })
+                let (rules, fails_when_full) = (intake_rules(&settings), settings.fail_when_full);
+                Ok(Self { partition, rules, fails_when_full, counts })
             }
             Hosted::Failed(_) => Err(ErrorCode::KafkaStorageError.into()),
         }

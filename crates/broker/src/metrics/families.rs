@@ -75,6 +75,23 @@ families! {
     VOLUME_FILES = Gauge "forebay_volume_free_files" ["directory" "path"]
         "Files that can still be made there.";
 
+    VOLUME_STATE = Gauge "forebay_volume_state" ["directory" "path" "state"]
+        "1 for the state that a data directory's volume is in, 0 for the others.";
+    VOLUME_IN_STATE = Gauge "forebay_volume_seconds_in_state" ["directory" "path"]
+        "How long it has been in that state; a restart does not change it.";
+    VOLUME_FULL_IN = Gauge "forebay_volume_full_in_seconds" ["directory" "path"]
+        "Until it is full if it goes on filling as it does; no sample while it does not fill.";
+    VOLUME_RESERVE = Gauge "forebay_volume_reserve_left_bytes" ["directory" "path"]
+        "Space kept for what must go on when it is full.";
+    VOLUME_TRANSITIONS = Counter "forebay_volume_transitions_total" ["directory" "path"]
+        "Changes of its state.";
+    VOLUME_REFUSED = Counter "forebay_produce_rejected_total" ["directory" "path" "reason"]
+        "Batches that were refused because of its state.";
+    VOLUME_NO_ROOM = Counter "forebay_volume_enospc_total" ["directory" "path" "operation"]
+        "Calls that found no room on it (ENOSPC, EDQUOT).";
+    VOLUME_FAULTS = Counter "forebay_volume_faults_total" ["directory" "path"]
+        "Syncs that failed on it, and writes that failed for another reason than space.";
+
     PARTITIONS = Gauge "forebay_partitions" ["status"] "Partitions this node leads, by derived status.";
     HIGH_WATERMARK = Gauge "forebay_partition_high_watermark" ["topic" "partition"]
         "Offset below which consumers see records.";

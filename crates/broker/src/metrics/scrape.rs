@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use forebay_log::volume;
 use forebay_wire::kafka::api;
 
 use super::families::*;
 use super::page::{Family, Page};
 use super::stage::Stage;
 use super::{Counter, Metrics, TopicCounts, lock};
-use crate::facts::{Facts, PartitionRow, VERSION};
+use crate::facts::{Facts, PartitionRow, VERSION, VolumeFacts};
 
 pub(super) fn page(metrics: &Metrics, facts: &Facts) -> String {
     let mut page = Page::default();
@@ -20,6 +21,7 @@ pub(super) fn page(metrics: &Metrics, facts: &Facts) -> String {
     fetch_sessions(&mut page, facts);
     quorum(&mut page, facts);
     memory_and_volumes(&mut page, facts);
+    volume_states(&mut page, facts);
     topics(&mut page, metrics);
     let rows: Vec<Row<'_>> = facts.partitions().map(Row::new).collect();
     node_totals(&mut page, facts, &rows);
@@ -128,8 +130,8 @@ fn memory_and_volumes(page: &mut Page, facts: &Facts) {
         .volumes
         .iter()
         .filter_map(|volume| {
-            let space = volume.space.as_ref().ok()?;
-            Some((volume.directory.to_string(), volume.path.display().to_string(), space))
+            let space = volume.report.space.as_ref()?;
+            Some((volume.directory.to_string(), volume.report.path.display().to_string(), space))
         })
         .collect();
     page.family(&VOLUME_FREE, |samples| {
@@ -140,6 +142,51 @@ fn memory_and_volumes(page: &mut Page, facts: &Facts) {
     });
     page.family(&VOLUME_FILES, |samples| {
         known.iter().for_each(|(id, path, space)| samples.add(&[id, path], space.free_files));
+    });
+}
+
+/// What the monitor of each volume says of it.
+fn volume_states(page: &mut Page, facts: &Facts) {
+    let names =
+        |volume: &VolumeFacts| [volume.directory.to_string(), volume.report.path.display().to_string()];
+    let all: Vec<_> = facts.volumes.iter().map(|volume| (names(volume), volume)).collect();
+    page.family(&VOLUME_STATE, |samples| {
+        for ([id, path], volume) in &all {
+            for state in volume::VolumeState::ALL {
+                samples.add(&[id, path, &state.to_string()], u8::from(volume.report.state == state));
+            }
+        }
+    });
+    page.family(&VOLUME_IN_STATE, |samples| {
+        all.iter().for_each(|([id, path], volume)| samples.add(&[id, path], volume.in_state.as_secs()));
+    });
+    page.family(&VOLUME_FULL_IN, |samples| {
+        for ([id, path], volume) in &all {
+            if let Some(full_in) = volume.report.full_in {
+                samples.add(&[id, path], full_in.as_secs());
+            }
+        }
+    });
+    page.family(&VOLUME_RESERVE, |samples| {
+        all.iter()
+            .for_each(|([id, path], volume)| samples.add(&[id, path], volume.report.reserve_left_bytes));
+    });
+    page.family(&VOLUME_TRANSITIONS, |samples| {
+        all.iter().for_each(|([id, path], volume)| samples.add(&[id, path], volume.counts.transitions));
+    });
+    page.family(&VOLUME_REFUSED, |samples| {
+        for ([id, path], volume) in &all {
+            let refused = volume.counts.refused.iter();
+            refused.for_each(|(state, count)| samples.add(&[id, path, &state.to_string()], count));
+        }
+    });
+    page.family(&VOLUME_NO_ROOM, |samples| {
+        for ([id, path], volume) in &all {
+            volume.counts.no_room.iter().for_each(|(op, count)| samples.add(&[id, path, op], count));
+        }
+    });
+    page.family(&VOLUME_FAULTS, |samples| {
+        all.iter().for_each(|([id, path], volume)| samples.add(&[id, path], volume.counts.faults));
     });
 }
 

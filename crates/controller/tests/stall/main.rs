@@ -78,7 +78,12 @@ fn create(number: u8) -> Command {
         replication_factor: -1,
         ..NewTopic::default()
     };
-    Command::CreateTopics { topics: vec![topic], defaults: TopicDefaults::default(), validate_only: false }
+    Command::CreateTopics {
+        topics: vec![topic],
+        defaults: TopicDefaults::default(),
+        avoid: Default::default(),
+        validate_only: false,
+    }
 }
 
 async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {

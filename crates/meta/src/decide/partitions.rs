@@ -1,5 +1,7 @@
-use forebay_base::PartitionId;
+use std::collections::BTreeSet;
+
 use forebay_base::limits::TOPIC_PARTITIONS_MAX;
+use forebay_base::{DirectoryId, PartitionId};
 
 use super::occurrences;
 use super::topics::place_one_as_asked;
@@ -10,10 +12,11 @@ impl Image {
     pub(super) fn create_partitions(
         &self,
         topics: &[MorePartitions],
+        avoid: &BTreeSet<DirectoryId>,
         records: &mut Vec<Record>,
     ) -> Vec<Result<(), Refusal>> {
         let names = occurrences(topics.iter().map(|topic| topic.name.as_str()));
-        let mut placer = Placer::new(self);
+        let mut placer = Placer::new(self, avoid);
         let mut made = 0;
         let mut grow = |more: &MorePartitions| {
             if names.get(more.name.as_str()).is_some_and(|count| *count > 1) {

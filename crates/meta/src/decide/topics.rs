@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forebay_base::limits::TOPIC_PARTITIONS_MAX;
-use forebay_base::{NodeId, PartitionId, TopicId};
+use forebay_base::{DirectoryId, NodeId, PartitionId, TopicId};
 
 use super::occurrences;
 use crate::placement::Placer;
@@ -14,11 +14,12 @@ impl Image {
         &self,
         topics: &[NewTopic],
         defaults: TopicDefaults,
+        avoid: &BTreeSet<DirectoryId>,
         records: &mut Vec<Record>,
     ) -> Vec<Result<CreatedTopic, Refusal>> {
         let names = occurrences(topics.iter().map(|topic| topic.name.as_str()));
         let ids = occurrences(topics.iter().map(|topic| topic.id));
-        let mut placer = Placer::new(self);
+        let mut placer = Placer::new(self, avoid);
         let mut made = 0;
         let mut create = |topic: &NewTopic| {
             self.must_be_formatted()?;

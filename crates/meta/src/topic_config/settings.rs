@@ -32,6 +32,10 @@ pub struct TopicSettings {
     pub index_interval_bytes: u64,
     /// `flush.mode` is `async`: batches are committed before they are on stable storage.
     pub flush_async: bool,
+    /// `disk.full.policy` is `delete-oldest`.
+    pub delete_oldest_when_full: bool,
+    /// `disk.full.error` is `fail`: producers are told to give up instead of to try again.
+    pub fail_when_full: bool,
     /// `max.message.bytes`: largest batch as sent.
     pub max_message_bytes: usize,
     /// `message.timestamp.type`.
@@ -61,6 +65,8 @@ impl TopicSettings {
             segment_age_max: Duration::from_millis(values.number("segment.ms", u64::MAX)),
             index_interval_bytes: values.number("index.interval.bytes", 4096),
             flush_async: values.text("flush.mode") == "async",
+            delete_oldest_when_full: values.text("disk.full.policy") == "delete-oldest",
+            fail_when_full: values.text("disk.full.error") == "fail",
             max_message_bytes: values.number("max.message.bytes", 1_048_588),
             timestamp_type: match values.text("message.timestamp.type") {
                 "LogAppendTime" => TimestampType::LogAppendTime,

@@ -48,6 +48,22 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
         "86400000",
         "How long the marks of deleted keys stay in a compacted topic, in milliseconds.",
     ),
+    active(
+        "disk.full.error",
+        "log.disk.full.error",
+        Kind::OneOf(&["retry", "fail"]),
+        "retry",
+        "What a producer is told while the disk is full: retry, an error that clients try again after \
+         (KAFKA_STORAGE_ERROR); fail, one that they give up at (POLICY_VIOLATION).",
+    ),
+    active(
+        "disk.full.policy",
+        "log.disk.full.policy",
+        Kind::OneOf(&["reject", "delete-oldest"]),
+        "reject",
+        "What happens while the disk is full: reject, records are refused; delete-oldest, the oldest records of this \
+         topic are deleted, whatever retention says, until there is room.",
+    ),
     inert(
         "file.delete.delay.ms",
         "log.segment.delete.delay.ms",

@@ -63,7 +63,12 @@ fn new_topic(number: u64, name: &str) -> NewTopic {
 }
 
 fn create(topics: Vec<NewTopic>) -> Command {
-    Command::CreateTopics { topics, defaults: TopicDefaults::default(), validate_only: false }
+    Command::CreateTopics {
+        topics,
+        defaults: TopicDefaults::default(),
+        avoid: Default::default(),
+        validate_only: false,
+    }
 }
 
 fn create_one(image: &mut Image, topic: NewTopic) -> Result<CreatedTopic, Refusal> {
@@ -222,6 +227,7 @@ fn validate_only_answers_alike_and_changes_nothing() {
     let dry = Command::CreateTopics {
         topics: vec![new_topic(1, "a")],
         defaults: TopicDefaults::default(),
+        avoid: Default::default(),
         validate_only: true,
     };
     let before = image.clone();
@@ -236,7 +242,8 @@ fn partitions_only_grow() {
     assert!(create_one(&mut image, new_topic(1, "a")).is_ok());
     let mut grow = |name: &str, count, assignments: Option<Vec<Vec<NodeId>>>| {
         let more = MorePartitions { name: name.into(), count, assignments };
-        let command = Command::CreatePartitions { topics: vec![more], validate_only: false };
+        let command =
+            Command::CreatePartitions { topics: vec![more], avoid: Default::default(), validate_only: false };
         let Reply::CreatePartitions(mut replies) = apply(&mut image, &command) else {
             panic!("another reply")
         };

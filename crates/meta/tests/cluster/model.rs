@@ -69,6 +69,7 @@ fn command_of(number: u64, step: &Step) -> Command {
         Step::Delete(name) => Command::DeleteTopics { topics: vec![TopicRef::Name(named(name))] },
         Step::Grow(name, count) => Command::CreatePartitions {
             topics: vec![MorePartitions { name: named(name), count: *count, assignments: None }],
+            avoid: Default::default(),
             validate_only: false,
         },
         Step::Set(name, key, value) => {

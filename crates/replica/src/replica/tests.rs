@@ -203,13 +203,14 @@ fn a_failed_write_leaves_nothing_behind() {
     let mut scene = Scene::new(0, 0);
     scene.send(7, 0, 2, Acks::All);
     scene.send(7, 0, 2, Acks::All);
-    scene.step("write failed", Event::WriteFailed { reason: "the disk is full".into() });
+    scene
+        .step("write failed", Event::WriteFailed { refused: Refused::OutOfSpace("the disk is full".into()) });
     scene.send(7, 0, 2, Acks::Leader);
     scene.step("written", Event::Written { bytes: 100, watched: true });
     scene.said(
         "append all: write 1 at 0/3
          append all:
-         write failed: no 1 Storage, no 2 Storage
+         write failed: no 1 OutOfSpace, no 2 OutOfSpace
          append leader: write 3 at 0/3
          written: publish 0..0..2, ok 3 0, sync",
     );

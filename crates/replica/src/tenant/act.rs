@@ -43,6 +43,7 @@ impl Tenant {
                 Ok(()) => events.push_back(Event::StartMoved { to }),
                 Err(error) => {
                     let reason = error.to_string();
+                    self.site.condition.note(&error);
                     events.push_back(Event::StartStuck { reason: reason.clone() });
                     events.extend(is_storage_fault(&error).then_some(Event::SyncFailed { reason }));
                 }
@@ -60,6 +61,7 @@ impl Tenant {
             }
             Effect::Fail { reason } => {
                 self.log.poison(&reason);
+                self.site.condition.note_fault();
                 tracing::error!(
                     partition = %self.partition.id(), %reason,
                     "storage fault: the partition takes no writes until it is opened again; reads go on"

@@ -1,7 +1,12 @@
-use forebay_base::Instant;
+use forebay_base::{Instant, Offset};
+use forebay_log::LogError;
 
-use super::Tenant;
+use super::{Tenant, view};
+use crate::Refused;
 use crate::event::Event;
+
+/// What a new, empty segment may take of a file system that has nothing left: its inode, its name.
+const SPENT_BYTES: u64 = 64 * 1024;
 
 /// What time brings.
 impl Tenant {
@@ -31,13 +36,77 @@ impl Tenant {
                 return;
             }
         }
-        match self.log.retain(now, self.core.positions().high_watermark) {
+        let upto = self.core.positions().high_watermark;
+        let retained = self.log.retain(now, upto);
+        self.started_at(retained);
+        self.give_up_oldest();
+        self.drop_deleted();
+    }
+
+    /// Where retention, or what stands in for it, has moved the log's start.
+    fn started_at(&mut self, moved: Result<Option<Offset>, LogError>) {
+        match moved {
             Ok(Some(to)) => self.step(Event::StartMoved { to }),
             Ok(None) => {}
             Err(error) => {
                 self.fault(&error);
             }
         }
+    }
+
+    /// `disk.full.policy=delete-oldest`: while the volume is full, one segment goes each time; if there is but the one
+    /// that is written to, it is closed first.
+    fn give_up_oldest(&mut self) {
+        if !self.config.delete_oldest || !self.site.condition.is_full() || self.core.failure().is_some() {
+            return;
+        }
+        let upto = self.core.positions().high_watermark;
+        let dropped = match self.log.drop_oldest(upto) {
+            Ok(None) if upto == self.log.end() && !self.core.is_syncing() && self.roll_spending().is_ok() => {
+                self.log.drop_oldest(upto)
+            }
+            dropped => dropped,
+        };
+        self.started_at(dropped);
+    }
+
+    /// Gives back the last segment if all its records are deleted. Not while it is being synced: of two syncs at once
+    /// only one is told of an error.
+    pub(super) fn drop_deleted(&mut self) {
+        if !self.log.holds_only_deleted() || self.core.is_syncing() || self.core.failure().is_some() {
+            return;
+        }
+        if self.roll_spending().is_err() {
+            return;
+        }
+        match self.log.drop_deleted() {
+            // Readers' view would keep the files, and their space, for as long as nothing is written.
+            Ok(()) => self.partition.publish(view(&self.core, &self.log)),
+            Err(error) => drop(self.fault(&error)),
+        }
+    }
+
+    /// Rolls so that what is deleted can go, if it must with blocks of the last reserve.
+    fn roll_spending(&mut self) -> Result<(), Refused> {
+        let producers = self.core.producers().encode();
+        let rolled = match self.log.roll(&producers, self.site.age_time()) {
+            Err(error) if error.is_full() && self.site.condition.spend_last(SPENT_BYTES) => {
+                self.log.roll(&producers, self.site.age_time())
+            }
+            rolled => rolled,
+        };
+        match rolled {
+            Ok(()) => {
+                self.step(Event::RolledDurable { upto: self.log.durable_end() });
+                Ok(())
+            }
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    /// The volume has another state: what takes up space and is not needed is given back.
+    pub(crate) fn volume_moved(&mut self) {
+        self.log.reserve_ahead(self.site.condition.ahead_bytes());
     }
 
     /// Persists where the log starts and how far it is durable, if that changed.

@@ -46,6 +46,7 @@ impl House {
             path,
             Threads { writers: 2, sync_helpers: 2, readers: 1 },
         ));
+        eventually("the volume was looked at", || self.volume().condition().report().state.takes_writes());
     }
 
     fn volume(&self) -> &Volume {
@@ -81,6 +82,7 @@ fn config() -> PartitionConfig {
         producer_expiry: Duration::from_secs(86_400),
         flush: Flush::Sync,
         retention_check: Duration::from_secs(300),
+        delete_oldest: false,
     }
 }
 

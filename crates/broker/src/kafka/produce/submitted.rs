@@ -27,7 +27,7 @@ pub(in crate::kafka) struct Submitted {
 
 /// One batch of it.
 pub(super) enum Pending {
-    Queued(oneshot::Receiver<Result<Appended, Refused>>),
+    Queued { answer: oneshot::Receiver<Result<Appended, Refused>>, fails_when_full: bool },
     Appended(Appended),
     Refused(Failure),
 }
@@ -67,7 +67,7 @@ impl Submitted {
                         continue;
                     }
                     Pending::Refused(failure) => failure,
-                    Pending::Queued(_) => ErrorCode::RequestTimedOut.into(),
+                    Pending::Queued { .. } => ErrorCode::RequestTimedOut.into(),
                 };
                 first_error.get_or_insert(failure.code);
                 answered.push(refused(caller, &name, index, failure, &mut response.node_endpoints));
@@ -87,7 +87,7 @@ impl Submitted {
         let pending = self.topics.iter().flat_map(|(_, partitions)| partitions);
         let stored = pending.filter_map(|(_, pending)| match pending {
             Pending::Appended(appended) => Some(appended.passage),
-            Pending::Queued(_) | Pending::Refused(_) => None,
+            Pending::Queued { .. } | Pending::Refused(_) => None,
         });
         let last = stored.max_by_key(|passage| passage.committed.unwrap_or(passage.written));
         last.map_or(Course::Plain, Course::Stored)
@@ -97,10 +97,12 @@ impl Submitted {
 impl Pending {
     /// Waits until the writer has answered, or the time is over.
     fn poll_settle(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        let Self::Queued(answer) = self else { return Poll::Ready(()) };
+        let Self::Queued { answer, fails_when_full } = self else { return Poll::Ready(()) };
         *self = match Pin::new(answer).poll(cx) {
             Poll::Ready(Ok(Ok(appended))) => Self::Appended(appended),
-            Poll::Ready(Ok(Err(refused))) => Self::Refused(of_refused(&refused)),
+            Poll::Ready(Ok(Err(refused))) => {
+                Self::Refused(of_refused(&refused).in_the_topics_way(&refused, *fails_when_full))
+            }
             // The writer went away with the batch queued: whether it was appended is unknown.
             Poll::Ready(Err(_)) => Self::Refused(ErrorCode::RequestTimedOut.into()),
             Poll::Pending if deadline.is_none_or(|deadline| Instant::now() < deadline) => {

@@ -47,7 +47,7 @@ impl FaultyDisk {
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
         if how == Open::Create && self.faults.create.load(Ordering::SeqCst) {
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
         let file = RealDisk.open(path, how)?;
         if path.extension().is_none_or(|extension| extension != "log") {

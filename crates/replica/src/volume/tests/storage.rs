@@ -38,11 +38,19 @@ fn a_full_disk_refuses_and_leaves_nothing_behind() {
     appended(&partition, idempotent(0, "a"));
     Faults::set(&house.faults.full, true);
     for _ in 0..3 {
-        assert!(matches!(append(&partition, idempotent(1, "b")), Err(Refused::Storage(_))));
+        let refused = append(&partition, idempotent(1, "b")).unwrap_err();
+        let sentence = refused.to_string();
+        assert!(matches!(refused, Refused::OutOfSpace(_)) && sentence.contains("are free"), "{sentence}");
     }
     assert_eq!(partition.view().end, Offset(1));
+    assert_eq!(appended(&partition, idempotent(0, "a")), 0, "what was stored before is known for what it is");
     Faults::set(&house.faults.full, false);
-    assert_eq!(appended(&partition, idempotent(1, "b")), 1);
+    eventually("written again", || {
+        append(&partition, idempotent(1, "b")).is_ok_and(|at| at.base_offset == Offset(1))
+    });
+    let counts = house.volume().condition().counts();
+    assert_eq!((counts.no_room["write"], counts.faults), (1, 0), "{counts:?}");
+    assert!(counts.refused[&forebay_log::volume::VolumeState::Full] >= 2);
     assert!(partition.view().failed.is_none());
     assert!(house.stop(true));
     house.start();

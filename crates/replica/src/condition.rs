@@ -1,0 +1,312 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use forebay_base::{Doorbell, Instant, WallTime};
+use forebay_log::volume::{ByteCount, Cause, Fact, Marks, Meaning, Reserve, ReserveFile, VolumeState};
+use forebay_log::{Disk, LogError, Space};
+use tokio::sync::watch;
+
+use crate::Refused;
+use crate::inbox::{Inbox, Message};
+
+/// What is known of a volume at one moment: told in full each time, by its monitor alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The data directory.
+    pub path: PathBuf,
+    /// What it can take.
+    pub state: VolumeState,
+    /// Why.
+    pub cause: Cause,
+    /// Since when, by the wall clock; a restart does not change it.
+    pub since: WallTime,
+    /// The last sample of its space; `None` if there has been none.
+    pub space: Option<Space>,
+    /// When that was.
+    pub sampled_at: Instant,
+    /// Where its state changes.
+    pub marks: Marks,
+    /// Bytes left in both reserves.
+    pub reserve_left_bytes: u64,
+    /// When it will be full if it goes on filling as it does.
+    pub full_in: Option<Duration>,
+}
+
+impl Report {
+    pub(crate) fn unknown(path: PathBuf, since: WallTime, now: Instant) -> Self {
+        Self {
+            path,
+            state: VolumeState::Probing,
+            cause: Cause::Started,
+            since,
+            space: None,
+            sampled_at: now,
+            marks: Marks::of(0),
+            reserve_left_bytes: 0,
+            full_in: None,
+        }
+    }
+
+    /// What is wrong and what to do, as a sentence; `None` if nothing is.
+    pub fn sentence(&self) -> Option<String> {
+        let path = self.path.display();
+        let free = self.space.map_or_else(
+            || "its free space is not known".to_owned(),
+            |space| format!("{} of {} are free", ByteCount(space.free_bytes), ByteCount(space.total_bytes)),
+        );
+        let (resume, cause) = (ByteCount(self.marks.resume_bytes), self.cause);
+        match self.state {
+            VolumeState::Normal => None,
+            VolumeState::Low => Some(format!(
+                "space is short on the disk of {path} ({free}): writes are slowed down, and refused below {}; free \
+                 some space",
+                ByteCount(self.marks.full_bytes)
+            )),
+            VolumeState::Full | VolumeState::HardFull if self.is_short_of_files() => Some(format!(
+                "the disk of {path} has no inodes left ({cause}): reads go on, writes go on by themselves when some \
+                 files are removed from it"
+            )),
+            VolumeState::Full | VolumeState::HardFull => Some(format!(
+                "the disk of {path} is full ({free}): reads go on, writes go on by themselves when {resume} are free; \
+                 delete topics or records, or free space on it"
+            )),
+            VolumeState::Failed => Some(format!(
+                "the disk of {path} has failed ({cause}): it takes no writes until it is repaired and readmitted; what \
+                 can be read is served"
+            )),
+            VolumeState::Probing => {
+                Some(format!("the disk of {path} is being looked at ({free}): writes go on when it has been"))
+            }
+        }
+    }
+
+    fn is_short_of_files(&self) -> bool {
+        matches!(self.cause, Cause::FilesBelow { .. })
+    }
+}
+
+/// What is counted of a volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeCounts {
+    /// Batches refused because of its state, by the state.
+    pub refused: BTreeMap<VolumeState, u64>,
+    /// Calls that found no room, by what was tried.
+    pub no_room: BTreeMap<&'static str, u64>,
+    /// Faults: syncs that failed, and writes that failed for another reason than space.
+    pub faults: u64,
+    /// Changes of its state.
+    pub transitions: u64,
+}
+
+/// What writers have told the monitor and it has not taken in.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) stopped: bool,
+}
+
+/// The condition of a volume: what its monitor knows of it, for everybody to read, and what everybody has to tell the
+/// monitor. Reading takes no lock.
+pub struct Condition {
+    disk: Arc<dyn Disk>,
+    bell: Arc<dyn Doorbell>,
+    told: Mutex<Told>,
+    /// Why records are refused, if they are.
+    refusal: ArcSwapOption<(VolumeState, String)>,
+    report: watch::Sender<Arc<Report>>,
+    counts: Mutex<VolumeCounts>,
+    ahead_bytes: AtomicU64,
+    writers: Mutex<Vec<Arc<Inbox>>>,
+    reserve: Mutex<Option<Reserve>>,
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.report();
+        write!(f, "Condition({}: {})", report.path.display(), report.state)
+    }
+}
+
+impl Condition {
+    /// A volume that nothing is known of: it takes no records.
+    pub(crate) fn new(disk: Arc<dyn Disk>, bell: Arc<dyn Doorbell>, report: Report) -> Self {
+        let condition = Self {
+            disk,
+            bell,
+            told: Mutex::default(),
+            refusal: ArcSwapOption::empty(),
+            report: watch::Sender::new(Arc::new(report.clone())),
+            counts: Mutex::default(),
+            ahead_bytes: AtomicU64::new(0),
+            writers: Mutex::default(),
+            reserve: Mutex::default(),
+        };
+        condition.publish(report);
+        condition
+    }
+
+    /// The newest report.
+    pub fn report(&self) -> Arc<Report> {
+        self.report.borrow().clone()
+    }
+
+    /// Follows the reports.
+    pub fn watch(&self) -> watch::Receiver<Arc<Report>> {
+        self.report.subscribe()
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> VolumeCounts {
+        lock(&self.counts).clone()
+    }
+
+    /// How long producers are made to wait for each answer; zero while there is plenty of space.
+    pub fn throttle(&self) -> Duration {
+        let report = self.report.borrow();
+        match (report.state, report.space) {
+            (VolumeState::Low, Some(space)) => report.marks.throttle(space.free_bytes),
+            (VolumeState::Full | VolumeState::HardFull, _) => report.marks.throttle(0),
+            (VolumeState::Low, None)
+            | (VolumeState::Normal | VolumeState::Failed | VolumeState::Probing, _) => Duration::ZERO,
+        }
+    }
+
+    /// True while what may be deleted is to be deleted soon.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.report.borrow().state.is_pressed()
+    }
+
+    /// True while there is no room for records.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self.report.borrow().state, VolumeState::Full | VolumeState::HardFull)
+    }
+
+    /// Why no record may be written now, if so. Counts one refusal for each of `batches`.
+    pub(crate) fn refuse(&self, batches: usize) -> Option<Refused> {
+        let refusal = self.refusal.load();
+        let (state, sentence) = refusal.as_deref()?;
+        *lock(&self.counts).refused.entry(*state).or_default() += batches as u64;
+        Some(match state {
+            VolumeState::Failed => Refused::Storage(sentence.clone()),
+            VolumeState::Normal
+            | VolumeState::Low
+            | VolumeState::Full
+            | VolumeState::HardFull
+            | VolumeState::Probing => Refused::OutOfSpace(sentence.clone()),
+        })
+    }
+
+    /// A log operation failed: tells the monitor what that says of the volume. The refusal for whoever asked for it.
+    pub(crate) fn note(&self, error: &LogError) -> Refused {
+        match (error.meaning(), error) {
+            (Some(Meaning::Full), LogError::Io { op, .. }) => {
+                *lock(&self.counts).no_room.entry(op).or_default() += 1;
+                self.tell(Fact::NoRoom);
+                let report = Report::clone(&self.report());
+                let space = self.disk.space(&report.path).ok().or(report.space);
+                let full = Report { state: VolumeState::Full, cause: Cause::NoRoom, space, ..report };
+                return Refused::OutOfSpace(full.sentence().unwrap_or_default());
+            }
+            (Some(Meaning::ReadOnly), _) => self.tell(Fact::ReadOnly),
+            (Some(Meaning::Fault), _) => self.note_fault(),
+            // A poisoned log is told of when its partition fails, once.
+            (
+                Some(Meaning::Full | Meaning::TooLarge | Meaning::Descriptors | Meaning::Unrelated) | None,
+                _,
+            ) => {}
+        }
+        Refused::Storage(error.to_string())
+    }
+
+    /// A sync failed, or what was written could not be undone.
+    pub(crate) fn note_fault(&self) {
+        lock(&self.counts).faults += 1;
+        self.tell(Fact::Fault);
+    }
+
+    /// Blocks that may be reserved ahead of a segment that grows: none while space is short.
+    pub(crate) fn ahead_bytes(&self) -> u64 {
+        self.ahead_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gives some of the last reserve back to the file system, so that what frees space can go on; false if there is none.
+    pub(crate) fn spend_last(&self, bytes: u64) -> bool {
+        let mut reserve = lock(&self.reserve);
+        let spent = reserve.as_mut().is_some_and(|reserve| {
+            let spent = reserve.spend(ReserveFile::Last, bytes);
+            matches!(spent, Ok(true))
+        });
+        drop(reserve);
+        if spent {
+            self.tell(Fact::ReserveSpent);
+        }
+        spent
+    }
+
+    /// Tells the monitor, which acts at once. More of the same, before it has, says nothing new but for faults.
+    fn tell(&self, fact: Fact) {
+        let mut told = lock(&self.told);
+        if fact == Fact::Fault || !told.facts.contains(&fact) {
+            told.facts.push(fact);
+            // One fault more than two says nothing new.
+            told.facts.truncate(8);
+        }
+        drop(told);
+        self.bell.ring();
+    }
+
+    /// Has a writer told of changes from now on.
+    pub(crate) fn add_writer(&self, inbox: Arc<Inbox>) {
+        lock(&self.writers).push(inbox);
+    }
+
+    /// Ends the monitor.
+    pub(crate) fn stop(&self) {
+        lock(&self.told).stopped = true;
+        self.bell.ring();
+    }
+
+    pub(crate) fn take(&self) -> Told {
+        let mut told = lock(&self.told);
+        Told { facts: std::mem::take(&mut told.facts), stopped: told.stopped }
+    }
+
+    pub(crate) fn reserve(&self) -> MutexGuard<'_, Option<Reserve>> {
+        lock(&self.reserve)
+    }
+
+    pub(crate) fn note_transition(&self) {
+        lock(&self.counts).transitions += 1;
+    }
+
+    /// Shows a new report to everybody, and has the writers act on a new state.
+    pub(crate) fn publish(&self, report: Report) {
+        let moved = self.report.borrow().state != report.state;
+        let refusal = (!report.state.takes_writes())
+            .then(|| Arc::new((report.state, report.sentence().unwrap_or_default())));
+        self.refusal.store(refusal);
+        let total = report.space.map_or(0, |space| space.total_bytes);
+        let ahead = if report.state == VolumeState::Normal { Marks::ahead_bytes_max(total) } else { 0 };
+        self.ahead_bytes.store(ahead, Ordering::Relaxed);
+        self.report.send_replace(Arc::new(report));
+        if moved {
+            for inbox in lock(&self.writers).iter() {
+                inbox.post(Message::VolumeMoved);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a volume's data directory is: its partitions lie in a folder of it.
+pub(crate) fn directory_of(partitions_path: &Path) -> PathBuf {
+    partitions_path.parent().unwrap_or(partitions_path).to_path_buf()
+}

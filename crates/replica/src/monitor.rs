@@ -1,0 +1,291 @@
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_base::{Clock, Instant, Turn, WallTime, Worker};
+use forebay_log::volume::{
+    Call, Effect, Entry, Fact, Ledger, Machine, Marks, Meaning, Reserve, Transition, VolumeState, meaning,
+};
+use forebay_log::{Disk, Space};
+
+use crate::condition::{Condition, Report};
+
+/// A file system that does not tell its space is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The one owner of a volume's state, on a thread of its own: samples the space, takes in what the writers tell, does the
+/// exit test, and shows what it knows. A disk that hangs holds this thread and nobody else.
+pub(crate) struct Monitor {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    condition: Arc<Condition>,
+    /// `None` until the file system has told its size.
+    machine: Option<Machine>,
+    /// `None` while it cannot be made.
+    ledger: Option<Ledger>,
+    since: WallTime,
+    due: Instant,
+    filling: Filling,
+}
+
+impl Monitor {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        clock: Arc<dyn Clock>,
+        condition: Arc<Condition>,
+    ) -> Self {
+        let (since, due) = (clock.wall(), clock.now());
+        Self {
+            disk,
+            dir,
+            clock,
+            condition,
+            machine: None,
+            ledger: None,
+            since,
+            due,
+            filling: Filling::default(),
+        }
+    }
+
+    /// Looks at the space, and tells the machine.
+    fn sample(&mut self, facts: &mut VecDeque<Fact>) {
+        let sampled = self.disk.space(&self.dir);
+        let now = self.clock.now();
+        match sampled {
+            Ok(space) => {
+                if self.machine.is_none() {
+                    facts.extend(self.begin(space));
+                }
+                self.filling.sample(now, space.free_bytes);
+                facts.push_back(Fact::Sampled(space));
+            }
+            Err(error) => facts.extend(fact_of(Call::Read, &error)),
+        }
+        self.due = now + self.machine.as_ref().map_or(ASK_AGAIN, Machine::sample_every);
+    }
+
+    /// The first look: what is remembered, and what is left in reserve.
+    fn begin(&mut self, space: Space) -> Option<Fact> {
+        let marks = Marks::of(space.total_bytes);
+        let known = self.open_ledger();
+        if let Some(entry) = &known {
+            self.since = entry.since;
+        }
+        self.machine = Some(Machine::new(marks, known.map(|entry| entry.state)));
+        let found = Reserve::find(Arc::clone(&self.disk), &self.dir, marks.reserve_bytes).ok();
+        let whole = found.as_ref().is_some_and(Reserve::is_whole);
+        *self.condition.reserve() = found;
+        (!whole).then_some(Fact::ReserveSpent)
+    }
+
+    /// Opens the memory of the state; on a full disk it may have to wait until there is room for it.
+    fn open_ledger(&mut self) -> Option<Entry> {
+        match Ledger::open(self.disk.as_ref(), &self.dir) {
+            Ok((ledger, known)) => {
+                self.ledger = Some(ledger);
+                known
+            }
+            Err(error) => {
+                tracing::debug!(dir = %self.dir.display(), %error, "the volume's state is not kept");
+                None
+            }
+        }
+    }
+
+    /// Steps the machine with all of `facts` and does what it wants, until it wants nothing more.
+    fn step(&mut self, mut facts: VecDeque<Fact>) {
+        let mut effects = Vec::new();
+        while let Some(fact) = facts.pop_front() {
+            let now = self.clock.now();
+            let Some(machine) = &mut self.machine else { continue };
+            machine.step(now, fact, &mut effects);
+            if fact == Fact::Fault && machine.state() != VolumeState::Failed {
+                // Is it one file, or all of it?
+                facts.extend(self.check());
+            }
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Test => facts.extend(self.test()),
+                    Effect::Refill => facts.extend(self.refill().ok()),
+                    Effect::Moved(transition) => self.moved(transition),
+                }
+            }
+        }
+    }
+
+    fn moved(&mut self, transition: Transition) {
+        let Transition { from, to, cause } = transition;
+        // A restart alone does not change since when it has been so.
+        if from != VolumeState::Probing || to == VolumeState::Normal {
+            self.since = self.clock.wall();
+        }
+        self.condition.note_transition();
+        self.publish();
+        let dir = self.dir.display();
+        if from == VolumeState::Probing && to == VolumeState::Normal {
+            tracing::debug!(%dir, "the volume takes writes");
+        } else {
+            // The hop may be one of two.
+            let report = Report { state: to, cause, ..Report::clone(&self.condition.report()) };
+            let sentence = report.sentence().unwrap_or_default();
+            tracing::warn!(%dir, %from, %to, %cause, "the volume is {to}: {sentence}");
+        }
+        // Not being able to remember it changes nothing of it.
+        let _ = self.remember();
+    }
+
+    fn remember(&mut self) -> io::Result<()> {
+        let Some(machine) = &self.machine else { return Ok(()) };
+        let (state, cause) = (machine.state(), machine.cause().to_string());
+        if self.ledger.is_none() {
+            self.open_ledger();
+        }
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        ledger.write(&Entry { state, since: self.since, cause })
+    }
+
+    /// After a fault: a write of our own, with its sync, into blocks that we have.
+    fn check(&mut self) -> Option<Fact> {
+        self.remember().err().and_then(|error| fact_of(Call::Sync, &error))
+    }
+
+    fn refill(&self) -> Result<Fact, io::Error> {
+        match self.condition.reserve().as_mut() {
+            Some(reserve) => reserve.fill().map(|()| Fact::ReserveWhole),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The exit test; see `forebay_log::volume`.
+    fn test(&mut self) -> Vec<Fact> {
+        if self.condition.reserve().is_none()
+            && let Some(machine) = &self.machine
+        {
+            let bytes = machine.marks().reserve_bytes;
+            *self.condition.reserve() = Reserve::find(Arc::clone(&self.disk), &self.dir, bytes).ok();
+        }
+        let mut facts = Vec::new();
+        match self.refill() {
+            Ok(whole) => facts.push(whole),
+            Err(error) => {
+                facts.extend(fact_of(Call::Write, &error).filter(|fact| *fact != Fact::NoRoom));
+                facts.push(Fact::Tested(false));
+                return facts;
+            }
+        }
+        let probe_bytes = self.machine.as_ref().map_or(0, |machine| machine.marks().probe_bytes);
+        let probed = self.condition.reserve().as_ref().map(|reserve| reserve.probe(probe_bytes));
+        let passed = match probed {
+            Some(Ok(())) => self.remember().is_ok(),
+            Some(Err((call, error))) => {
+                facts.extend(fact_of(call, &error).filter(|fact| *fact != Fact::NoRoom));
+                false
+            }
+            None => false,
+        };
+        facts.push(Fact::Tested(passed));
+        facts
+    }
+
+    fn publish(&self) {
+        let Some(machine) = &self.machine else { return };
+        let reserve_left_bytes = self.condition.reserve().as_ref().map_or(0, Reserve::left_bytes);
+        let before = self.condition.report();
+        self.condition.publish(Report {
+            path: before.path.clone(),
+            state: machine.state(),
+            cause: machine.cause(),
+            since: self.since,
+            space: machine.space(),
+            sampled_at: self.filling.last.map_or(before.sampled_at, |(at, _)| at),
+            marks: machine.marks(),
+            reserve_left_bytes,
+            full_in: self.filling.full_in(machine.marks().full_bytes),
+        });
+    }
+}
+
+impl Worker for Monitor {
+    fn turn(&mut self) -> Turn {
+        let told = self.condition.take();
+        if told.stopped {
+            return Turn::Done;
+        }
+        if self.clock.now() >= self.due || !told.facts.is_empty() {
+            // What the writers met is judged by what is free now.
+            let mut facts = VecDeque::new();
+            self.sample(&mut facts);
+            facts.extend(told.facts);
+            self.step(facts);
+            self.publish();
+        }
+        Turn::Wait(Some(self.due))
+    }
+}
+
+/// What an error says to the machine.
+fn fact_of(call: Call, error: &io::Error) -> Option<Fact> {
+    match meaning(call, error) {
+        Meaning::Full => Some(Fact::NoRoom),
+        Meaning::ReadOnly => Some(Fact::ReadOnly),
+        Meaning::Fault => Some(Fact::Fault),
+        Meaning::TooLarge | Meaning::Descriptors | Meaning::Unrelated => None,
+    }
+}
+
+/// How fast the volume fills: an average over some seconds, so that one write does not make a forecast.
+#[derive(Debug, Default)]
+struct Filling {
+    last: Option<(Instant, u64)>,
+    bytes_per_second: f64,
+}
+
+/// The share of a second's news in the average.
+const NEWS_PER_SECOND: f64 = 0.2;
+
+impl Filling {
+    fn sample(&mut self, now: Instant, free: u64) {
+        if let Some((at, before)) = self.last {
+            let seconds = now.since(at).as_secs_f64();
+            if seconds <= 0.0 {
+                return;
+            }
+            let rate = (before as f64 - free as f64) / seconds;
+            let news = (NEWS_PER_SECOND * seconds).min(1.0);
+            self.bytes_per_second += (rate - self.bytes_per_second) * news;
+        }
+        self.last = Some((now, free));
+    }
+
+    /// When it will be full, if it fills at all and within a month.
+    fn full_in(&self, full_bytes: u64) -> Option<Duration> {
+        let (_, free) = self.last?;
+        let left = free.saturating_sub(full_bytes) as f64;
+        let seconds = left / self.bytes_per_second;
+        (self.bytes_per_second > 1.0 && seconds < 30.0 * 86_400.0).then(|| Duration::from_secs_f64(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forecast_follows_the_rate() {
+        let mut filling = Filling::default();
+        for second in 0..60u64 {
+            filling.sample(Instant(second * 1_000_000_000), 10_000 - second * 100);
+        }
+        let full_in = filling.full_in(100).unwrap().as_secs();
+        assert!((35..=45).contains(&full_in), "{full_in}");
+        for second in 60..120u64 {
+            filling.sample(Instant(second * 1_000_000_000), 4_100);
+        }
+        assert_eq!(filling.full_in(100), None);
+    }
+}
