@@ -13,7 +13,6 @@ const KEPT: &str = "kept";
 const KEPT_BYTES: usize = 16 << 20;
 
 /// How often the adversary looks for bytes that came free.
-
 const GRAB_EVERY: Duration = Duration::from_millis(20);
 
 /// A small file system for one server. Declare it before the server.
