@@ -13,8 +13,9 @@ pub const LENGTH_BYTES: usize = 4;
 /// What is read at once, unless [`FrameReader::read_ahead`] says more; small frames are read many at a time.
 pub const FRAME_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Memory is taken for this many times what has come of a frame.
-const TRUST: usize = 4;
+/// Memory is taken for this many times what has come of a frame: more would trust a mere announcement, with less a frame of
+/// 1 MiB is moved several times.
+const TRUST: usize = 16;
 
 /// A frame shorter than this leaves a large buffer as a copy, so that who keeps it does not keep the whole buffer.
 const COPIED_BELOW_BYTES: usize = 2 * 1024;
