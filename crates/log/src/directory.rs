@@ -132,20 +132,22 @@ impl DataDir {
     /// Says that the next start need not recover. To be written last, after every log was closed without an error.
     pub fn leave_clean_mark(&self) -> Result<(), DirError> {
         let (path, spare) = (self.clean_path(), self.spare_path());
-        let kept = read_file(self.disk.as_ref(), &spare, BYTES_MAX).map_err(DirError::io("read", &spare))?;
+        let disk = self.disk.as_ref();
+        let kept = read_file(disk, &spare, BYTES_MAX).map_err(DirError::io("read", &spare))?;
         if kept.is_none_or(|mark| CLEAN.open(mark).is_err()) {
             self.write_spare_mark()?;
         }
-        self.disk.rename(&spare, &path).map_err(DirError::io("rename", &spare))?;
-        self.disk.sync_dir(&self.path).map_err(DirError::io("sync", &self.path))
+        let file = disk.open(&spare, Open::Write).map_err(DirError::io("open", &spare))?;
+        file.sync().map_err(DirError::io("sync", &spare))?;
+        disk.rename(&spare, &path).map_err(DirError::io("rename", &spare))?;
+        disk.sync_dir(&self.path).map_err(DirError::io("sync", &self.path))
     }
 
-    /// Writes the mark of a clean stop under its other name, where it says nothing yet.
+    /// Writes the mark of a clean stop under its other name, where it says nothing yet. Synced when it is left.
     fn write_spare_mark(&self) -> Result<(), DirError> {
         let spare = self.spare_path();
-        let file = write_file(self.disk.as_ref(), &spare, &Format::seal(CLEAN.writer()))
-            .map_err(DirError::io("write", &spare))?;
-        file.sync().map_err(DirError::io("sync", &spare))
+        let written = write_file(self.disk.as_ref(), &spare, &Format::seal(CLEAN.writer()));
+        written.map(drop).map_err(DirError::io("write", &spare))
     }
 
     /// The directory.

@@ -18,7 +18,7 @@ pub enum PathKind {
     LockFile,
     /// `identity`.
     Identity,
-    /// `clean`.
+    /// `clean`, and `clean.spare`.
     CleanMark,
     /// A partition's segment.
     LogFile,
@@ -50,7 +50,7 @@ impl PathKind {
             _ if in_metadata => PathKind::MetadataLog,
             ("forebay.lock", _) => PathKind::LockFile,
             ("identity", _) => PathKind::Identity,
-            ("clean", _) => PathKind::CleanMark,
+            ("clean" | "clean.spare", _) => PathKind::CleanMark,
             ("state", _) => PathKind::State,
             (_, Some("log")) => PathKind::LogFile,
             (_, Some("index")) => PathKind::Index,

@@ -128,13 +128,18 @@ fn a_consumer_is_never_told_of_an_offset_that_is_not_there() {
     run(24, |world| async move {
         let node = start(&world, &world.disk, Arc::new(world.net.clone())).await;
         let user = client(&world).await;
-        let configs = [("flush.mode".to_owned(), "async".to_owned())].into();
+        // Its records are old, and retention is eager while space is short.
+        let configs = [("flush.mode", "async"), ("retention.ms", "-1")];
+        let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         user.create_topic(&NewTopic { configs, ..NewTopic::named(TOPIC) }, false).await.unwrap();
         assert_eq!(append(&user, batch(1, 100)).await, Some(0));
         world.disk.plan(plan(Call::Write, Fault::NO_SPACE));
         let refused = append(&user, batch(2, 100)).await;
         let told = user.fetch(TOPIC, 0, 0, &FetchOptions::default()).await.unwrap();
         assert_eq!((refused, told.high_watermark), (None, 1), "the disk was full");
+        // The volume counts as full until a test has shown that it is not.
+        assert_eq!(append(&user, batch(3, 100)).await, None);
+        tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(append(&user, batch(3, 100)).await, Some(1));
         assert_eq!(consume(&user).await, [(1, 100), (3, 100)]);
         drop(user);
