@@ -9,7 +9,7 @@ use crate::Assignment;
 pub enum Status {
     /// Reads and writes are served, every replica is in sync.
     Online,
-    /// Served, with writes slowed down because space is short.
+    /// Served, while space is short: writes will be refused if it goes on.
     Throttled,
     /// Served, but with fewer in-sync replicas than assigned ones.
     UnderReplicated,
@@ -42,7 +42,7 @@ impl fmt::Display for Status {
 pub enum VolumeState {
     /// Plenty of space.
     Normal,
-    /// Space is short: writes are slowed down.
+    /// Space is short.
     Low,
     /// No space for writes.
     Full,
@@ -128,7 +128,9 @@ fn sentence(assignment: &Assignment, status: Status) -> String {
     let (isr, replicas) = (assignment.isr.len(), assignment.replicas.len());
     match status {
         Status::Online => format!("{isr} of {replicas} replicas are in sync"),
-        Status::Throttled => "space is short on the leader's volume; writes are slowed down".to_owned(),
+        Status::Throttled => {
+            "space is short on the leader's volume; writes will be refused when it is full".to_owned()
+        }
         Status::UnderReplicated => format!("only {isr} of {replicas} replicas are in sync"),
         Status::OutOfSpace => "the leader's volume is full; reads are served, writes are refused".to_owned(),
         Status::Failed => "the leader's storage has failed; writes are refused".to_owned(),

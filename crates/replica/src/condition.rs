@@ -63,8 +63,7 @@ impl Report {
         match self.state {
             VolumeState::Normal => None,
             VolumeState::Low => Some(format!(
-                "space is short on the disk of {path} ({free}): writes are slowed down, and refused below {}; free \
-                 some space",
+                "space is short on the disk of {path} ({free}): writes will be refused below {}; free some space",
                 ByteCount(self.marks.full_bytes)
             )),
             VolumeState::Full | VolumeState::HardFull if self.is_short_of_files() => Some(format!(
@@ -163,17 +162,6 @@ impl Condition {
     /// What was counted so far.
     pub fn counts(&self) -> VolumeCounts {
         lock(&self.counts).clone()
-    }
-
-    /// How long producers are made to wait for each answer; zero while there is plenty of space.
-    pub fn throttle(&self) -> Duration {
-        let report = self.report.borrow();
-        match (report.state, report.space) {
-            (VolumeState::Low, Some(space)) => report.marks.throttle(space.free_bytes),
-            (VolumeState::Full | VolumeState::HardFull, _) => report.marks.throttle(0),
-            (VolumeState::Low, None)
-            | (VolumeState::Normal | VolumeState::Failed | VolumeState::Probing, _) => Duration::ZERO,
-        }
     }
 
     /// True while what may be deleted is to be deleted soon.

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use crate::disk::Space;
 
 const MIB: u64 = 1024 * 1024;
@@ -8,15 +6,12 @@ const GIB: u64 = 1024 * MIB;
 /// Smallest volume that a data directory is made on: below it, what must be preallocated leaves too little for records.
 pub const VOLUME_BYTES_MIN: u64 = 64 * MIB;
 
-/// Longest that a producer is made to wait for one answer while space is low.
-const THROTTLE_MAX: Duration = Duration::from_millis(1_000);
-
 /// Where a volume of some size changes its state, and what is preallocated on it. Shares of the size on small volumes,
 /// with caps on large ones.
 ///
 /// ```text
 ///   0 ---- full (1.5 %) ---- resume (6.5 %) ---- low (10 %) ---- calm (12 %) ------------> free bytes
-///   writes are refused, until ...   ... here;    slowed down below;  not any more above
+///   writes are refused, until ...   ... here;    retention is eager below;  not any more above
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
@@ -92,14 +87,6 @@ impl Marks {
     /// The mark of files below which a volume is full, or short.
     pub(super) const fn files(full: bool) -> u64 {
         if full { FILES_FULL } else { FILES_LOW }
-    }
-
-    /// How long a producer waits for its answer while so much is free: nothing at the low mark, growing to one second at
-    /// the full mark.
-    pub fn throttle(&self, free_bytes: u64) -> Duration {
-        let way = self.low_bytes - self.full_bytes;
-        let gone = self.low_bytes.saturating_sub(free_bytes).min(way);
-        if way == 0 { Duration::ZERO } else { THROTTLE_MAX.mul_f64(gone as f64 / way as f64) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 pub enum VolumeState {
     /// Plenty of space.
     Normal,
-    /// Space is short: writes are slowed down, retention is eager.
+    /// Space is short: retention is eager.
     Low,
     /// No writes of records; internal state goes on, from the reserve where it must.
     Full,
