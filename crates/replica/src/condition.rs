@@ -75,8 +75,8 @@ impl Report {
                  delete topics or records, or free space on it"
             )),
             VolumeState::Failed => Some(format!(
-                "the disk of {path} has failed ({cause}): it takes no writes until it is repaired and readmitted; what \
-                 can be read is served"
+                "the disk of {path} has failed ({cause}): it takes no writes, what can be read is served; repair it, stop \
+                 the server, remove volume.state from it and start again"
             )),
             VolumeState::Probing => {
                 Some(format!("the disk of {path} is being looked at ({free}): writes go on when it has been"))
