@@ -133,7 +133,7 @@ impl Monitor {
             // The hop may be one of two.
             let report = Report { state: to, cause, ..Report::clone(&self.condition.report()) };
             let sentence = report.sentence().unwrap_or_default();
-            tracing::warn!(%dir, %from, %to, %cause, "the volume is {to}: {sentence}");
+            tracing::warn!(%dir, %from, %to, %cause, transition = true, "the volume is {to}: {sentence}");
         }
         // Not being able to remember it changes nothing of it.
         let _ = self.remember();
