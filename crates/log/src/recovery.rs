@@ -103,6 +103,10 @@ impl Found {
                 let reason = "it is missing or bad, so the log start is not known".to_owned();
                 return Err(LogError::Corrupt { path: state_path(&log.dir), offset: base, reason });
             }
+            if base != log.start {
+                // Left there it would count as a successor of the first segment that is made.
+                remove_if_there(log.disk.as_ref(), &path).map_err(failed("remove", &path))?;
+            }
         }
         Ok(log)
     }

@@ -88,7 +88,10 @@ async fn fill_and_free(kind: FsKind, cycles: u64) {
     let (client, pid) = (server.client().await, server.pid());
     let topic = NewTopic {
         partitions: Some(LANES),
-        configs: BTreeMap::from([("segment.bytes".to_owned(), "1048576".to_owned())]),
+        configs: BTreeMap::from(
+            [("segment.bytes", "1048576"), ("retention.ms", "-1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        ),
         ..NewTopic::named(TOPIC)
     };
     client.create_topic(&topic, false).await.expect("a topic");

@@ -36,7 +36,10 @@ impl Site {
         server.keep_data_in(volume.data());
         server.spawn();
         server.wait_ready();
-        let made = server.conn().call(4, &create(TOPIC, PARTITIONS as i32, &[("segment.bytes", "4194304")]));
+        let made = server.conn().call(
+            4,
+            &create(TOPIC, PARTITIONS as i32, &[("segment.bytes", "4194304"), ("retention.ms", "-1")]),
+        );
         assert_eq!(made.topics[0].error_code, 0, "{made:?}");
         Self { server, acknowledged: vec![0; PARTITIONS] }
     }

@@ -161,6 +161,24 @@ fn damage_in_a_sealed_segment_is_found_by_readers_whatever_hints_there_are() {
     }
 }
 
+#[test]
+fn an_empty_segment_without_a_state_is_nobodys_successor() {
+    let place = Place::new();
+    place.three_segments().close(b"").unwrap();
+    for base in [0, 10, 20] {
+        RealDisk.remove_file(&place.path(Kind::Log, base)).unwrap();
+        let _ = RealDisk.remove_file(&place.path(Kind::Index, base));
+    }
+    RealDisk.remove_file(&place.dir.join("state")).unwrap();
+    RealDisk.open(&place.path(Kind::Log, 20), Open::Create).unwrap();
+    for end in [0, 5] {
+        let mut log = place.open(false);
+        assert_eq!(log.end(), Offset(end));
+        log.append(&[batch(&log, 5, 9, 9)], NOW).unwrap();
+        log.checkpoint().unwrap();
+    }
+}
+
 fn cut(path: &Path) {
     let file = RealDisk.open(path, Open::Write).unwrap();
     file.truncate(file.len().unwrap() - 1).unwrap();
