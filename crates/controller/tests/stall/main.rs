@@ -131,7 +131,8 @@ async fn a_disk_that_stops_answering_stalls_nobody_but_changes() {
     let status = controller.status();
     assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
     assert!(status.raft_alive && status.leader == Some(NodeId(1)), "{status:?}");
-    assert!(status.disk_silent_for.is_some_and(|silent| silent >= slow), "{status:?}");
+    // The call to the disk may begin a while after the change was asked for.
+    assert!(status.disk_silent_for.is_some_and(|silent| silent >= slow / 3), "{status:?}");
     assert!(status.space_used > 0, "as known last: {status:?}");
     assert_eq!(controller.image().borrow().index, before);
 
