@@ -1,17 +1,19 @@
 //! What a node does at its edges: its directories in another order, clients that ask for nothing or wait for ever.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::QuietLog;
+use forebay_base::{Clock, QuietLog};
 use forebay_broker::{Config, Env, ListenerConfig, Node, NodeError};
 use forebay_client::{Client, ClientConfig, FetchOptions, NewTopic, Producer, ProducerConfig};
+use forebay_log::Disk;
 use forebay_records::BatchBuilder;
 use forebay_sim::{World, run};
 use forebay_wire::kafka::fetch::FetchRequest;
 use forebay_wire::kafka::metadata::{MetadataRequest, MetadataRequestTopic};
+use forebay_wire::kafka::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
 const ADDRESS: &str = "127.0.0.1:9092";
 
@@ -128,6 +130,52 @@ fn a_topic_named_often_is_described_once() {
         let request = MetadataRequest { topics: Some(vec![named; 1000]), ..MetadataRequest::default() };
         assert_eq!(asker.call_any(&request).await.unwrap().topics.len(), 1);
         drop(asker);
+        stop(node).await;
+    });
+}
+
+/// One record, to partition 0.
+fn record_for(topic: &str) -> ProduceRequest {
+    let records = BatchBuilder::new().record(1, None, Some(b"water")).build().ok();
+    let partition_data = vec![PartitionProduceData { index: 0, records }];
+    let topic_data = vec![TopicProduceData { name: topic.into(), partition_data }];
+    ProduceRequest { acks: 1, topic_data, ..ProduceRequest::default() }
+}
+
+#[test]
+fn who_sends_records_where_space_is_short_is_not_heard_for_a_while() {
+    run(15, |world| async move {
+        let capacity = 1 << 30;
+        world.disk.set_capacity(capacity);
+        let node = start(&world, config(&["/data"])).await.unwrap();
+        let (writer, other) = (client(&world).await, client(&world).await);
+        writer.create_topic(&NewTopic::named("tight"), false).await.unwrap();
+        let ask = MetadataRequest { topics: Some(vec![]), ..MetadataRequest::default() };
+        let turn = async |client: &Client| {
+            let answer = client.call_any(&record_for("tight")).await.unwrap();
+            let began = world.clock.now();
+            client.call_any(&ask).await.unwrap();
+            (answer.throttle_time_ms, world.clock.now().since(began).as_millis())
+        };
+        let (told, waited) = turn(&writer).await;
+        assert_eq!(told, 0);
+        assert!(waited < 50, "{waited} ms");
+
+        // Half of the way from where it is short to where it is full.
+        let free = world.disk.space(Path::new("/data")).unwrap().free_bytes;
+        world.disk.set_capacity(capacity - free + capacity * 575 / 10_000);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (told, waited) = turn(&writer).await;
+        assert!((240..=260).contains(&told), "{told} ms");
+        assert!(
+            (u128::from(told.unsigned_abs())..400).contains(&waited),
+            "told {told} ms, waited {waited} ms"
+        );
+        // It has sent nothing: it is heard at once.
+        let began = world.clock.now();
+        other.call_any(&ask).await.unwrap();
+        assert!(world.clock.now().since(began) < Duration::from_millis(50));
+        drop((writer, other));
         stop(node).await;
     });
 }

@@ -9,7 +9,7 @@ use crate::Assignment;
 pub enum Status {
     /// Reads and writes are served, every replica is in sync.
     Online,
-    /// Served, while space is short: writes will be refused if it goes on.
+    /// Served, while space is short: producers are slowed down, and refused if it goes on.
     Throttled,
     /// Served, but with fewer in-sync replicas than assigned ones.
     UnderReplicated,
@@ -129,7 +129,8 @@ fn sentence(assignment: &Assignment, status: Status) -> String {
     match status {
         Status::Online => format!("{isr} of {replicas} replicas are in sync"),
         Status::Throttled => {
-            "space is short on the leader's volume; writes will be refused when it is full".to_owned()
+            "space is short on the leader's volume: producers are slowed down, and refused when it is full"
+                .to_owned()
         }
         Status::UnderReplicated => format!("only {isr} of {replicas} replicas are in sync"),
         Status::OutOfSpace => "the leader's volume is full; reads are served, writes are refused".to_owned(),

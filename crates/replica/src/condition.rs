@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +63,8 @@ impl Report {
         match self.state {
             VolumeState::Normal => None,
             VolumeState::Low => Some(format!(
-                "space is short on the disk of {path} ({free}): writes will be refused below {}; free some space",
+                "space is short on the disk of {path} ({free}): producers are slowed down, and writes will be refused below \
+                 {}; free some space",
                 ByteCount(self.marks.full_bytes)
             )),
             VolumeState::Full | VolumeState::HardFull if self.is_short_of_files() => Some(format!(
@@ -120,6 +121,7 @@ pub struct Condition {
     report: watch::Sender<Arc<Report>>,
     counts: Mutex<VolumeCounts>,
     ahead_bytes: AtomicU64,
+    throttle_ms: AtomicU32,
     writers: Mutex<Vec<Arc<Inbox>>>,
     reserve: Mutex<Option<Reserve>>,
 }
@@ -142,6 +144,7 @@ impl Condition {
             report: watch::Sender::new(Arc::new(report.clone())),
             counts: Mutex::default(),
             ahead_bytes: AtomicU64::new(0),
+            throttle_ms: AtomicU32::new(0),
             writers: Mutex::default(),
             reserve: Mutex::default(),
         };
@@ -222,6 +225,11 @@ impl Condition {
         self.ahead_bytes.load(Ordering::Relaxed)
     }
 
+    /// For how long a connection that sends records to the volume is not to be heard afterwards.
+    pub(crate) fn throttle(&self) -> Duration {
+        Duration::from_millis(self.throttle_ms.load(Ordering::Relaxed).into())
+    }
+
     /// Gives some of the last reserve back to the file system, so that what frees space can go on; false if there is none.
     pub(crate) fn spend_last(&self, bytes: u64) -> bool {
         let mut reserve = lock(&self.reserve);
@@ -281,6 +289,8 @@ impl Condition {
         let total = report.space.map_or(0, |space| space.total_bytes);
         let ahead = if report.state == VolumeState::Normal { Marks::ahead_bytes_max(total) } else { 0 };
         self.ahead_bytes.store(ahead, Ordering::Relaxed);
+        let throttle = report.marks.throttle(report.state, report.space);
+        self.throttle_ms.store(u32::try_from(throttle.as_millis()).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.report.send_replace(Arc::new(report));
         if moved {
             for inbox in lock(&self.writers).iter() {

@@ -7,10 +7,12 @@ use forebay_log::{LogConfig, LogError};
 use tokio::sync::oneshot;
 
 use crate::Refused;
+use crate::condition::Condition;
 use crate::event::{Acks, Appended, Flush};
 use crate::inbox::{Append, Inbox, Message, Slot};
 use crate::intake::Batch;
 use crate::readers::Readers;
+use crate::tenant::Site;
 use crate::view::View;
 use crate::waiter::{Waiter, Waiters, WatchGuard};
 
@@ -53,13 +55,22 @@ pub struct Partition {
     slot: Slot,
     inbox: Arc<Inbox>,
     readers: Readers,
+    condition: Arc<Condition>,
     view: ArcSwap<View>,
     waiters: Arc<Waiters>,
 }
 
 impl Partition {
-    pub(crate) fn new(id: PartitionId, slot: Slot, inbox: Arc<Inbox>, readers: Readers, view: View) -> Self {
-        Self { id, slot, inbox, readers, view: ArcSwap::from_pointee(view), waiters: Arc::default() }
+    pub(crate) fn new(id: PartitionId, slot: Slot, site: &Site, view: View) -> Self {
+        Self {
+            id,
+            slot,
+            inbox: Arc::clone(&site.inbox),
+            readers: site.readers.clone(),
+            condition: Arc::clone(&site.condition),
+            view: ArcSwap::from_pointee(view),
+            waiters: Arc::default(),
+        }
     }
 
     /// Which partition it is.
@@ -96,6 +107,12 @@ impl Partition {
         let (reply, answer) = oneshot::channel();
         self.inbox.append(self.slot, Append { batch, acks, reply });
         answer
+    }
+
+    /// For how long a connection that appends to it is not to be heard afterwards, because its volume has little space:
+    /// nothing or more, up to a second.
+    pub fn throttle(&self) -> Duration {
+        self.condition.throttle()
     }
 
     /// True if one writer writes both.

@@ -96,8 +96,7 @@ impl Tenant {
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
         let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
         let view = view(&core, &log);
-        let partition =
-            Arc::new(Partition::new(*id, *slot, Arc::clone(&site.inbox), site.readers.clone(), view));
+        let partition = Arc::new(Partition::new(*id, *slot, site, view));
         let (checkpointed, idle_since) = ((log.start(), log.durable_end()), log.end());
         Ok(Self {
             partition,

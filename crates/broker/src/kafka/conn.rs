@@ -1,36 +1,28 @@
 //! One connection: bytes in, frames, requests, answers in request order, bytes out. One task owns all of it.
 
+mod reading;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_base::{Mutant, Piece, limits, total_len};
-use forebay_link::{Conn, FRAME_BUFFER_BYTES, FrameError, FrameReader, LENGTH_BYTES};
-use futures_util::future::BoxFuture;
+use forebay_link::{Conn, FrameError, FrameReader};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use super::budget::{SMALL_BYTES, Share, charged};
+use super::budget::{Share, charged};
 use super::course::Course;
 use super::dispatch::{self, Done, Door, Reply, Started, Work};
 use super::sending::Sending;
 use super::session::Session;
 use super::stopping::Stopping;
 use crate::shared::Shared;
-
-/// A frame must be whole this long after its length came, plus a second per MiB.
-const FRAME_PATIENCE: Duration = Duration::from_secs(30);
-const FRAME_BYTES_PER_SECOND: u64 = 1024 * 1024;
-
-/// A frame asks for memory when so much of it has come, or all of it.
-const HEAD_BYTES: usize = FRAME_BUFFER_BYTES - LENGTH_BYTES;
-
-/// What a busy connection reads at once, if the memory budget has room for it.
-const READ_AHEAD_BYTES: usize = 64 * 1024;
+use reading::Reading;
 
 /// A connection that has asked nothing for so long gives back what only a busy one needs.
 const REST_AFTER: Duration = Duration::from_secs(1);
@@ -51,23 +43,6 @@ pub(super) enum End {
     Drained,
     /// The client broke the protocol; the sentence says how.
     Refused(String),
-}
-
-/// Where the next request stands. A frame that was only announced holds no memory: its share of the budget grows with
-/// what has come of it.
-enum Reading {
-    /// Its length is awaited.
-    Length,
-    /// Its length is known; its first bytes are awaited.
-    Head(usize),
-    /// It waits for its share of the memory budget.
-    Admission(BoxFuture<'static, (usize, Option<Share>)>),
-    /// A large one: it has the share of a small one, until so much of it has come.
-    Part { bytes: usize, _held: Option<Share> },
-    /// Its body is being received.
-    Body(Option<Share>),
-    /// No more requests are taken.
-    Stopped,
 }
 
 /// What happened next; named by [`Connection::select`], acted on by [`Connection::apply`].
@@ -100,6 +75,8 @@ pub(super) struct Connection {
     ahead: Option<Share>,
     /// When the last request came; `None` once everything is given back.
     asked: Option<Instant>,
+    /// Until then no request is taken: its records went where space is short.
+    muted: Option<Instant>,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
     /// The time as of the last wake.
@@ -130,6 +107,7 @@ impl Connection {
             stopping: Stopping::new(stopping),
             ahead: None,
             asked: None,
+            muted: None,
             deadline,
             now,
             asleep: false,
@@ -229,90 +207,11 @@ impl Connection {
         }
     }
 
-    fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let busy = self.exclusive
-            || self.work.len() >= limits::CONNECTION_REQUESTS_MAX
-            || self.sending.unsent_bytes() >= limits::CONNECTION_OUT_BYTES_MAX;
-        if matches!(self.reading, Reading::Length) && busy {
-            return Poll::Pending;
-        }
-        let event = self.poll_frame(cx);
-        if event.is_pending() && !matches!(self.reading, Reading::Length | Reading::Admission(_)) {
-            self.arm(self.deadline);
-        }
-        event
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        loop {
-            let conn = &mut *self.conn;
-            match &mut self.reading {
-                Reading::Stopped => return Poll::Pending,
-                Reading::Length => match ready!(self.frames.poll_announced(cx, conn)) {
-                    Ok(Some(bytes)) => {
-                        self.deadline = self.now + patience(bytes);
-                        self.reading = Reading::Head(bytes);
-                    }
-                    Ok(None) => return Poll::Ready(Event::Closed),
-                    Err(error) => return Poll::Ready(Event::Broken(error)),
-                },
-                Reading::Head(bytes) => {
-                    let bytes = *bytes;
-                    if let Err(error) = ready!(self.frames.poll_arrived(cx, conn, HEAD_BYTES)) {
-                        return Poll::Ready(Event::Broken(error));
-                    }
-                    self.admit(bytes, bytes.min(SMALL_BYTES));
-                }
-                Reading::Admission(admission) => {
-                    let (bytes, share) = ready!(admission.as_mut().poll(cx));
-                    self.admitted(bytes, share);
-                }
-                Reading::Part { bytes, .. } => {
-                    let bytes = *bytes;
-                    if let Err(error) = ready!(self.frames.poll_arrived(cx, conn, SMALL_BYTES)) {
-                        return Poll::Ready(Event::Broken(error));
-                    }
-                    self.admit(bytes, bytes);
-                }
-                Reading::Body(_) => {
-                    return Poll::Ready(match ready!(self.frames.poll_frame(cx, conn)) {
-                        Ok(Some(frame)) => Event::Frame(frame),
-                        Ok(None) => Event::Closed,
-                        Err(error) => Event::Broken(error),
-                    });
-                }
-            }
-        }
-    }
-
-    /// Takes `wanted` bytes of the budget for a frame of `bytes`, or begins to wait for them.
-    fn admit(&mut self, bytes: usize, wanted: usize) {
-        match self.door.node.budget.try_admit(wanted) {
-            Some(share) => self.admitted(bytes, Some(share)),
-            None => {
-                let share = self.door.node.budget.clone().admit(wanted);
-                self.reading = Reading::Admission(Box::pin(async move { (bytes, share.await) }));
-            }
-        }
-    }
-
     /// Makes sure that the timer fires by then. Most frames come whole, most answers go at once and most appends are
     /// quick; only for those that are not is the timer touched.
     fn arm(&mut self, deadline: Instant) {
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
-        }
-    }
-
-    /// Goes on with a frame of `bytes` that has got a share.
-    fn admitted(&mut self, bytes: usize, share: Option<Share>) {
-        // The client's time starts anew: waiting for memory was not its fault.
-        self.deadline = self.now + patience(bytes);
-        let whole = share.as_ref().is_none_or(|share| share.covers(bytes));
-        self.reading = if whole { Reading::Body(share) } else { Reading::Part { bytes, _held: share } };
-        if self.ahead.is_none() && self.frames.is_saturated() {
-            self.ahead = self.door.node.budget.try_admit(READ_AHEAD_BYTES);
-            self.frames.read_ahead(if self.ahead.is_some() { READ_AHEAD_BYTES } else { 0 });
         }
     }
 
@@ -374,7 +273,11 @@ impl Connection {
     }
 
     fn answer(&mut self, done: Done) -> Option<End> {
-        let Done { reply, course } = done;
+        let Done { reply, course, throttle } = done;
+        if !throttle.is_zero() {
+            self.muted = self.muted.max(Some(self.now + throttle));
+            self.door.node.metrics.throttled(throttle);
+        }
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
             self.count(&work, course, response_bytes);
@@ -423,6 +326,7 @@ impl Connection {
 
     /// The timer is set to the earliest deadline there was; a later one only sets it anew.
     fn on_timeout(&mut self) -> Option<End> {
+        self.now = Instant::now();
         self.rest();
         let waits_for_us = matches!(self.reading, Reading::Admission(_)) || !self.work.is_empty();
         if self.now < self.deadline || (waits_for_us && self.out.is_empty()) {
@@ -438,11 +342,6 @@ impl Connection {
             }
         })
     }
-}
-
-/// How long a frame of `bytes` may take to come.
-fn patience(bytes: usize) -> Duration {
-    FRAME_PATIENCE + Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SECOND)
 }
 
 fn idle_max(node: &Shared) -> Duration {

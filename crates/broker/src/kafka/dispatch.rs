@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_base::Piece;
@@ -39,11 +40,13 @@ pub(super) enum Reply {
 pub(super) struct Done {
     pub(super) reply: Reply,
     pub(super) course: Course,
+    /// For how long the connection is not to be heard now.
+    pub(super) throttle: Duration,
 }
 
 impl Done {
     fn plain(reply: Reply) -> Self {
-        Self { reply, course: Course::Plain }
+        Self { reply, course: Course::Plain, throttle: Duration::ZERO }
     }
 }
 
@@ -142,7 +145,7 @@ impl Appending {
             Some(Ok(response)) => encode(&self.header, version, &response),
             Some(Err(error)) => Reply::Refused(format!("an acks=0 append was refused: {error}")),
         };
-        Poll::Ready(Done { reply, course })
+        Poll::Ready(Done { reply, course, throttle: self.submitted.throttle() })
     }
 }
 
@@ -269,7 +272,7 @@ fn start_fetch(call: Call, header: RequestHeader, body: Decoder) -> Begun {
     match decode(body, call.version) {
         Ok(request) => Begun::Exclusive(Box::pin(async move {
             let (response, parked) = fetch::answer(&call, request).await;
-            Done { reply: encode(&header, call.version, &response), course: Course::Parked(parked) }
+            Done { course: Course::Parked(parked), ..Done::plain(encode(&header, call.version, &response)) }
         })),
         Err(sentence) => Begun::Refused(sentence),
     }

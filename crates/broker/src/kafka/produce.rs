@@ -3,7 +3,8 @@
 //! Two phases, so that pipelined requests keep their order and still overlap: every batch is checked and queued to its
 //! writer without waiting for storage; then [`Submitted::poll_answer`] waits. [`submit_now`] does the first at once,
 //! which is the rule; [`submit`] where something must be waited for even before that. Each partition takes exactly one
-//! batch of format v2. `acks=0` gets no answer; if its append is refused the connection is closed.
+//! batch of format v2. `acks=0` gets no answer; if its append is refused the connection is closed. Where space is short
+//! the answer says for how long the connection will not be heard (KIP-219), and it is not.
 
 mod submitted;
 
@@ -86,7 +87,7 @@ fn queue_now(
     accept(caller, route, &batch)?;
     let answer = route.partition.queue(batch, acks);
     nudges.add(&route.partition);
-    Ok(Pending::Queued { answer, fails_when_full: route.fails_when_full })
+    Ok(Pending::queued(answer, route))
 }
 
 /// As [`submit_now`], waiting where it must. Writers are told of each batch at once: the next may have to wait.
@@ -127,7 +128,7 @@ async fn queue(call: &Call, acks: i16, name: &Text, data: PartitionProduceData) 
     let batch = checked.map_err(|refused| of_refused(&refused))?;
     accept(call.caller(), &route, &batch)?;
     let answer = route.partition.append(batch, acks);
-    Ok(Pending::Queued { answer, fails_when_full: route.fails_when_full })
+    Ok(Pending::queued(answer, &route))
 }
 
 /// May the caller append to the topic, and how sure does it want to be?

@@ -46,6 +46,8 @@ families! {
          the socket has taken the answer).";
     SLOW_REQUESTS = Counter "forebay_slow_requests_total" []
         "Requests that took longer than slow.request.ms, long polls not counted; the log has some of them.";
+    THROTTLED_SECONDS = Counter "forebay_produce_throttled_seconds_total" []
+        "Time for which connections were not heard because they sent records to a volume with little space.";
     REQUEST_BYTES = Counter "forebay_request_bytes_total" ["api"] "Bytes of requests.";
     RESPONSE_BYTES = Counter "forebay_response_bytes_total" ["api"] "Bytes of answers.";
     ERRORS = Counter "forebay_errors_total" ["api" "error"]

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use super::VolumeState;
 use crate::disk::Space;
 
 const MIB: u64 = 1024 * 1024;
@@ -11,7 +14,8 @@ pub const VOLUME_BYTES_MIN: u64 = 64 * MIB;
 ///
 /// ```text
 ///   0 ---- full (1.5 %) ---- resume (6.5 %) ---- low (10 %) ---- calm (12 %) ------------> free bytes
-///   writes are refused, until ...   ... here;    retention is eager below;  not any more above
+///   writes are refused, until ...   ... here;    retention is eager and     not any more above
+///                                                 producers are slowed below;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
@@ -29,6 +33,9 @@ pub struct Marks {
     /// 64 MiB.
     pub probe_bytes: u64,
 }
+
+/// For how long a connection is not heard after it has sent records to a volume that is full, or all but full.
+const THROTTLE_MAX: Duration = Duration::from_secs(1);
 
 /// Below this many more files the volume is full ...
 const FILES_FULL: u64 = 16;
@@ -82,6 +89,24 @@ impl Marks {
     /// True if space has not been short for long enough, once this has been so for a while.
     pub fn is_calm(&self, space: Space) -> bool {
         space.free_bytes >= self.calm_bytes && space.free_files >= FILES_LOW
+    }
+
+    /// For how long a connection that has sent records to the volume is not heard, in a state and with so much free.
+    ///
+    /// In Low it grows from nothing at the low mark to [`THROTTLE_MAX`] at the full one, by the square of the way, so that
+    /// who is only just short of space hardly feels it. Where nothing is taken it is the whole: who tries again at once
+    /// would only cost everybody time.
+    pub fn throttle(&self, state: VolumeState, space: Option<Space>) -> Duration {
+        match state {
+            VolumeState::Normal | VolumeState::Probing => Duration::ZERO,
+            VolumeState::Low => {
+                let free = space.map_or(self.low_bytes, |space| space.free_bytes);
+                let way = self.low_bytes.saturating_sub(self.full_bytes).max(1) as f64;
+                let gone = self.low_bytes.saturating_sub(free) as f64 / way;
+                THROTTLE_MAX.mul_f64(gone.min(1.0).powi(2))
+            }
+            VolumeState::Full | VolumeState::HardFull | VolumeState::Failed => THROTTLE_MAX,
+        }
     }
 
     /// The mark of files below which a volume is full, or short.

@@ -42,6 +42,20 @@ fn marks_are_in_order_on_every_size() {
     assert_eq!((large.full_bytes, large.low_bytes, large.reserve_bytes), (512 * MIB, 4 * GIB, 64 * MIB));
 }
 
+#[test]
+fn producers_are_slowed_the_more_the_less_is_free() {
+    let total = 100 * GIB;
+    let marks = Marks::of(total);
+    let throttle = |state, free| marks.throttle(state, Some(space(total, free))).as_millis();
+    let (full, low) = (marks.full_bytes, marks.low_bytes);
+    let waits: Vec<_> =
+        (0..=10).map(|tenth| throttle(VolumeState::Low, low - (low - full) * tenth / 10)).collect();
+    assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+    assert_eq!((waits[0], waits[5], waits[10]), (0, 250, 1_000));
+    assert_eq!((throttle(VolumeState::Low, marks.calm_bytes), throttle(VolumeState::Low, 0)), (0, 1_000));
+    assert_eq!((throttle(VolumeState::Normal, 0), throttle(VolumeState::Full, total)), (0, 1_000));
+}
+
 /// A volume under its machine: effects are done as its owner would do them.
 struct Rig {
     machine: Machine,

@@ -1,5 +1,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use forebay_meta::Topic;
 use forebay_replica::{Appended, Refused};
@@ -16,18 +17,21 @@ use super::super::call::Caller;
 use super::super::codes::{Failure, of_refused};
 use super::super::course::Course;
 use super::super::metadata::endpoint;
+use super::super::routes::Route;
 use crate::shared::assignment;
 
 /// A request whose batches are queued.
 pub(in crate::kafka) struct Submitted {
     acks: i16,
     deadline: Option<Instant>,
+    /// For how long the connection is not to be heard afterwards.
+    throttle: Duration,
     topics: Vec<(Text, Vec<(i32, Pending)>)>,
 }
 
 /// One batch of it.
 pub(super) enum Pending {
-    Queued { answer: oneshot::Receiver<Result<Appended, Refused>>, fails_when_full: bool },
+    Queued { answer: oneshot::Receiver<Result<Appended, Refused>>, fails_when_full: bool, throttle: Duration },
     Appended(Appended),
     Refused(Failure),
 }
@@ -38,7 +42,18 @@ impl Submitted {
         deadline: Option<Instant>,
         topics: Vec<(Text, Vec<(i32, Pending)>)>,
     ) -> Self {
-        Self { acks, deadline, topics }
+        let pending = topics.iter().flat_map(|(_, partitions)| partitions);
+        let throttles = pending.filter_map(|(_, pending)| match pending {
+            Pending::Queued { throttle, .. } => Some(*throttle),
+            Pending::Appended(_) | Pending::Refused(_) => None,
+        });
+        let throttle = throttles.max().unwrap_or_default();
+        Self { acks, deadline, throttle, topics }
+    }
+
+    /// For how long the connection is not to be heard once the request is answered.
+    pub(in crate::kafka) fn throttle(&self) -> Duration {
+        self.throttle
     }
 
     /// When it is answered at the latest.
@@ -57,7 +72,9 @@ impl Submitted {
             ready!(pending.poll_settle(cx, self.deadline));
         }
         let course = self.course();
-        let (mut response, mut first_error) = (ProduceResponse::default(), None);
+        let throttle_time_ms = i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX);
+        let (mut response, mut first_error) =
+            (ProduceResponse { throttle_time_ms, ..Default::default() }, None);
         for (name, partitions) in std::mem::take(&mut self.topics) {
             let mut answered = Vec::with_capacity(partitions.len());
             for (index, pending) in partitions {
@@ -95,9 +112,15 @@ impl Submitted {
 }
 
 impl Pending {
+    /// A batch that went the way of `route`.
+    pub(super) fn queued(answer: oneshot::Receiver<Result<Appended, Refused>>, route: &Route) -> Self {
+        let Route { partition, fails_when_full, .. } = route;
+        Self::Queued { answer, fails_when_full: *fails_when_full, throttle: partition.throttle() }
+    }
+
     /// Waits until the writer has answered, or the time is over.
     fn poll_settle(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        let Self::Queued { answer, fails_when_full } = self else { return Poll::Ready(()) };
+        let Self::Queued { answer, fails_when_full, .. } = self else { return Poll::Ready(()) };
         *self = match Pin::new(answer).poll(cx) {
             Poll::Ready(Ok(Ok(appended))) => Self::Appended(appended),
             Poll::Ready(Ok(Err(refused))) => {
