@@ -83,12 +83,11 @@ impl Segments {
     ) -> Result<Option<Slice>, LogError> {
         self.check(from)?;
         let upto = upto.min(self.end());
-        let place = self.place(from);
-        let Some(segment) = self.list.get(place).filter(|_| from < upto) else { return Ok(None) };
+        let Some(segment) = self.list.get(self.place(from)).filter(|_| from < upto) else { return Ok(None) };
         let slice = segment.read(from, upto, bytes_max, patience)?;
-        // All of a sealed segment that lies below the bound can be given; nothing would have its reader ask for ever.
-        let silent = slice.is_none() && place + 1 < self.list.len() && from < segment.next();
-        if silent && segment.next() <= upto {
+        // All of a segment that ends below the bound can be given; nothing would have its reader ask for ever.
+        let end = segment.next();
+        if slice.is_none() && from < end && end <= upto {
             return Err(segment.corrupt(from, "a batch claims more than there is"));
         }
         Ok(slice)

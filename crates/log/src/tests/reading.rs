@@ -187,7 +187,7 @@ fn damage_to_a_header_is_told_from_the_end() {
 /// A reader that is told of nothing where something is would ask for ever.
 #[test]
 fn a_batch_that_claims_more_than_there_is_is_damage_and_not_the_end() {
-    for (base, batch, asked) in [(0, 0, 0), (0, 1, 7), (20, 0, 20)] {
+    for (base, batch, asked) in [(0, 0, 0), (0, 1, 7), (20, 0, 20), (20, 1, 27)] {
         let place = Place::new();
         let log = place.three_segments();
         // The upper byte of a last offset delta.
