@@ -97,7 +97,7 @@ pub(crate) struct Metrics {
     log: Arc<QuietLog>,
     accept_failures: Counter,
     slow_requests: Counter,
-    throttled_ms: Counter,
+    throttled_micros: Counter,
     /// By API key; `None` where no such API is served.
     apis: Vec<Option<Box<ApiCounts>>>,
     errors: Mutex<BTreeMap<(ApiKey, ErrorCode), u64>>,
@@ -128,7 +128,7 @@ impl Metrics {
             log,
             accept_failures: Counter::default(),
             slow_requests: Counter::default(),
-            throttled_ms: Counter::default(),
+            throttled_micros: Counter::default(),
             apis: (0..API_KEYS).map(|key| is_served(key).then(Box::default)).collect(),
             errors: Mutex::default(),
             clients: Clients::default(),
@@ -202,7 +202,7 @@ impl Metrics {
 
     /// A connection is not heard for so long, because it sent records to a volume with little space.
     pub(crate) fn throttled(&self, throttle: Duration) {
-        self.throttled_ms.add(u64::try_from(throttle.as_millis()).unwrap_or(u64::MAX));
+        self.throttled_micros.add(u64::try_from(throttle.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// An answer carried an error, at its top or for one of its items.

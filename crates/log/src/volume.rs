@@ -17,7 +17,8 @@
 //! No other arrow exists; a fact that means two hops makes both of them, so from Normal to Full is by Low.
 //!
 //! - Writes are taken in Normal and Low, and refused before anything is done in all other states. Reads go on.
-//! - From Low on, connections that send records are slowed down, ever more the less is free: see [`Marks::throttle`].
+//! - From Low on, connections that send records are slowed down, ever more the less is free: see
+//!   [`Marks::throttle_per_mib`].
 //! - The **exit test** is the only way out of Full: free space and inodes at or above the resume mark over three samples,
 //!   then the reserves whole again by `fallocate`, room for more beside them by `fallocate`, and a real write with its
 //!   sync. What a file system says of its space is a hint (quotas do not show in it); what it gives is the truth.

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use crate::Refused;
 use crate::inbox::{Inbox, Message};
 
+const MIB: u128 = 1024 * 1024;
+
 /// What is known of a volume at one moment: told in full each time, by its monitor alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -121,7 +123,8 @@ pub struct Condition {
     report: watch::Sender<Arc<Report>>,
     counts: Mutex<VolumeCounts>,
     ahead_bytes: AtomicU64,
-    throttle_ms: AtomicU32,
+    /// In microseconds a MiB.
+    throttle: AtomicU32,
     writers: Mutex<Vec<Arc<Inbox>>>,
     reserve: Mutex<Option<Reserve>>,
 }
@@ -144,7 +147,7 @@ impl Condition {
             report: watch::Sender::new(Arc::new(report.clone())),
             counts: Mutex::default(),
             ahead_bytes: AtomicU64::new(0),
-            throttle_ms: AtomicU32::new(0),
+            throttle: AtomicU32::new(0),
             writers: Mutex::default(),
             reserve: Mutex::default(),
         };
@@ -225,9 +228,10 @@ impl Condition {
         self.ahead_bytes.load(Ordering::Relaxed)
     }
 
-    /// For how long a connection that sends records to the volume is not to be heard afterwards.
-    pub(crate) fn throttle(&self) -> Duration {
-        Duration::from_millis(self.throttle_ms.load(Ordering::Relaxed).into())
+    /// What records of `bytes` bytes cost the connection that sends them: for so long it is not to be heard.
+    pub(crate) fn throttle(&self, bytes: usize) -> Duration {
+        let micros = u128::from(self.throttle.load(Ordering::Relaxed)) * bytes as u128 / MIB;
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
     /// Gives some of the last reserve back to the file system, so that what frees space can go on; false if there is none.
@@ -289,8 +293,8 @@ impl Condition {
         let total = report.space.map_or(0, |space| space.total_bytes);
         let ahead = if report.state == VolumeState::Normal { Marks::ahead_bytes_max(total) } else { 0 };
         self.ahead_bytes.store(ahead, Ordering::Relaxed);
-        let throttle = report.marks.throttle(report.state, report.space);
-        self.throttle_ms.store(u32::try_from(throttle.as_millis()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        let throttle = report.marks.throttle_per_mib(report.state, report.space).as_micros();
+        self.throttle.store(u32::try_from(throttle).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.report.send_replace(Arc::new(report));
         if moved {
             for inbox in lock(&self.writers).iter() {

@@ -109,10 +109,10 @@ impl Partition {
         answer
     }
 
-    /// For how long a connection that appends to it is not to be heard afterwards, because its volume has little space:
-    /// nothing or more, up to a second.
-    pub fn throttle(&self) -> Duration {
-        self.condition.throttle()
+    /// For how long a connection that appends a batch of `bytes` bytes is not to be heard afterwards, because its volume has
+    /// little space: a second for each MiB at most.
+    pub fn throttle(&self, bytes: usize) -> Duration {
+        self.condition.throttle(bytes)
     }
 
     /// True if one writer writes both.

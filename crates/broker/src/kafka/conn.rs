@@ -75,8 +75,8 @@ pub(super) struct Connection {
     ahead: Option<Share>,
     /// When the last request came; `None` once everything is given back.
     asked: Option<Instant>,
-    /// Until then no request is taken: its records went where space is short.
-    muted: Option<Instant>,
+    /// Until then no request is taken, for its records went where space is short; in the past if they did not.
+    muted_until: Instant,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
     /// The time as of the last wake.
@@ -107,7 +107,7 @@ impl Connection {
             stopping: Stopping::new(stopping),
             ahead: None,
             asked: None,
-            muted: None,
+            muted_until: now,
             deadline,
             now,
             asleep: false,
@@ -275,7 +275,7 @@ impl Connection {
     fn answer(&mut self, done: Done) -> Option<End> {
         let Done { reply, course, throttle } = done;
         if !throttle.is_zero() {
-            self.muted = self.muted.max(Some(self.now + throttle));
+            self.muted_until = self.muted_until.max(self.now) + throttle;
             self.door.node.metrics.throttled(throttle);
         }
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };

@@ -85,9 +85,10 @@ fn queue_now(
     let records = data.records.clone().ok_or(ErrorCode::InvalidRecord)?;
     let batch = intake::check(records, &route.rules, now).map_err(|refused| of_refused(&refused))?;
     accept(caller, route, &batch)?;
+    let throttle = route.partition.throttle(batch.bytes.len());
     let answer = route.partition.queue(batch, acks);
     nudges.add(&route.partition);
-    Ok(Pending::queued(answer, route))
+    Ok(Pending::Queued { answer, fails_when_full: route.fails_when_full, throttle })
 }
 
 /// As [`submit_now`], waiting where it must. Writers are told of each batch at once: the next may have to wait.
@@ -127,8 +128,9 @@ async fn queue(call: &Call, acks: i16, name: &Text, data: PartitionProduceData) 
     };
     let batch = checked.map_err(|refused| of_refused(&refused))?;
     accept(call.caller(), &route, &batch)?;
+    let throttle = route.partition.throttle(batch.bytes.len());
     let answer = route.partition.append(batch, acks);
-    Ok(Pending::queued(answer, &route))
+    Ok(Pending::Queued { answer, fails_when_full: route.fails_when_full, throttle })
 }
 
 /// May the caller append to the topic, and how sure does it want to be?

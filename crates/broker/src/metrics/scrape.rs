@@ -86,7 +86,7 @@ fn requests(page: &mut Page, metrics: &Metrics) {
         }
     });
     page.single(&SLOW_REQUESTS, metrics.slow_requests.get());
-    page.single(&THROTTLED_SECONDS, metrics.throttled_ms.get() as f64 / 1_000.0);
+    page.single(&THROTTLED_SECONDS, metrics.throttled_micros.get() as f64 / 1e6);
     page.family(&REQUEST_BYTES, |samples| {
         used.iter().for_each(|(api, counts)| samples.add(&[api], counts.bytes.sum(|own| own.requests.get())));
     });

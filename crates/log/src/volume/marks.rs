@@ -34,7 +34,7 @@ pub struct Marks {
     pub probe_bytes: u64,
 }
 
-/// For how long a connection is not heard after it has sent records to a volume that is full, or all but full.
+/// What each MiB of records costs in time where the volume is full, or all but full.
 const THROTTLE_MAX: Duration = Duration::from_secs(1);
 
 /// Below this many more files the volume is full ...
@@ -91,12 +91,12 @@ impl Marks {
         space.free_bytes >= self.calm_bytes && space.free_files >= FILES_LOW
     }
 
-    /// For how long a connection that has sent records to the volume is not heard, in a state and with so much free.
+    /// What each MiB of records that a connection sends costs it in time, in a state and with so much free: for so long it
+    /// is not heard. So a connection writes at most a MiB in that time, and one that writes little hardly feels it.
     ///
-    /// In Low it grows from nothing at the low mark to [`THROTTLE_MAX`] at the full one, by the square of the way, so that
-    /// who is only just short of space hardly feels it. Where nothing is taken it is the whole: who tries again at once
-    /// would only cost everybody time.
-    pub fn throttle(&self, state: VolumeState, space: Option<Space>) -> Duration {
+    /// In Low it grows from nothing at the low mark to [`THROTTLE_MAX`] at the full one, by the square of the way. Where
+    /// nothing is taken it is the whole: who sends the same again at once would only cost everybody time.
+    pub fn throttle_per_mib(&self, state: VolumeState, space: Option<Space>) -> Duration {
         match state {
             VolumeState::Normal | VolumeState::Probing => Duration::ZERO,
             VolumeState::Low => {

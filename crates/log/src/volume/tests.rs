@@ -46,7 +46,7 @@ fn marks_are_in_order_on_every_size() {
 fn producers_are_slowed_the_more_the_less_is_free() {
     let total = 100 * GIB;
     let marks = Marks::of(total);
-    let throttle = |state, free| marks.throttle(state, Some(space(total, free))).as_millis();
+    let throttle = |state, free| marks.throttle_per_mib(state, Some(space(total, free))).as_millis();
     let (full, low) = (marks.full_bytes, marks.low_bytes);
     let waits: Vec<_> =
         (0..=10).map(|tenth| throttle(VolumeState::Low, low - (low - full) * tenth / 10)).collect();

@@ -18,6 +18,9 @@ const HEAD_BYTES: usize = FRAME_BUFFER_BYTES - LENGTH_BYTES;
 /// What a busy connection reads at once, if the memory budget has room for it.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
+/// A timer is not worth setting for less.
+const MUTED_MIN: Duration = Duration::from_millis(2);
+
 /// Where the next request stands. A frame that was only announced holds no memory: its share of the budget grows with
 /// what has come of it.
 pub(super) enum Reading {
@@ -50,12 +53,13 @@ impl Connection {
         event
     }
 
+    /// True while the connection is not to be heard. What is too short to sleep for is added up first.
     fn is_muted(&mut self) -> bool {
-        self.muted = self.muted.filter(|until| self.now < *until);
-        if let Some(until) = self.muted {
-            self.arm(until);
+        let muted = self.muted_until > self.now + MUTED_MIN;
+        if muted {
+            self.arm(self.muted_until);
         }
-        self.muted.is_some()
+        muted
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Event> {

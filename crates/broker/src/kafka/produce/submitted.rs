@@ -17,8 +17,10 @@ use super::super::call::Caller;
 use super::super::codes::{Failure, of_refused};
 use super::super::course::Course;
 use super::super::metadata::endpoint;
-use super::super::routes::Route;
 use crate::shared::assignment;
+
+/// No request costs more time than this: its client must not think that the server is gone.
+const THROTTLE_MAX: Duration = Duration::from_secs(1);
 
 /// A request whose batches are queued.
 pub(in crate::kafka) struct Submitted {
@@ -47,7 +49,7 @@ impl Submitted {
             Pending::Queued { throttle, .. } => Some(*throttle),
             Pending::Appended(_) | Pending::Refused(_) => None,
         });
-        let throttle = throttles.max().unwrap_or_default();
+        let throttle = throttles.sum::<Duration>().min(THROTTLE_MAX);
         Self { acks, deadline, throttle, topics }
     }
 
@@ -72,7 +74,7 @@ impl Submitted {
             ready!(pending.poll_settle(cx, self.deadline));
         }
         let course = self.course();
-        let throttle_time_ms = i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX);
+        let throttle_time_ms = i32::try_from(self.throttle.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
         let (mut response, mut first_error) =
             (ProduceResponse { throttle_time_ms, ..Default::default() }, None);
         for (name, partitions) in std::mem::take(&mut self.topics) {
@@ -112,12 +114,6 @@ impl Submitted {
 }
 
 impl Pending {
-    /// A batch that went the way of `route`.
-    pub(super) fn queued(answer: oneshot::Receiver<Result<Appended, Refused>>, route: &Route) -> Self {
-        let Route { partition, fails_when_full, .. } = route;
-        Self::Queued { answer, fails_when_full: *fails_when_full, throttle: partition.throttle() }
-    }
-
     /// Waits until the writer has answered, or the time is over.
     fn poll_settle(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
         let Self::Queued { answer, fails_when_full, .. } = self else { return Poll::Ready(()) };
