@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Real clients against the real binary: each writes with every codec it has, each reads what all of them wrote.
 #
-# usage: tests/clients/run.sh [CLIENT...]     kcat confluent aiokafka kafkajs java sessions forebay kill9; all without
-#                                        arguments. sessions is the Java consumer in fetch sessions
+# usage: tests/clients/run.sh [CLIENT...]     kcat confluent aiokafka kafkajs java sessions forebay kill9 full; all without
+#                                        arguments. sessions is the Java consumer in fetch sessions, full is all
+#                                        producers while a volume fills and is freed (needs root for a tmpfs)
 #
 #   FOREBAY_BIN        the binary to test; built (release) if not given
 #   FOREBAY_BOOTSTRAP  HOST:PORT of a broker that runs already, to check the clients themselves; nothing is started
 #   FOREBAY_CACHE      where clients are installed (default ~/.cache/forebay); nothing is installed in the checkout
 #   FOREBAY_KILL_ROUNDS  rounds of kill9 (default 5)
+#   FOREBAY_FULL_SECONDS for how long the volume of full is full (default 20)
 #
 # What cannot be installed is skipped, and said so; with CI=true that is a failure. Ends with `N passed, N failed, N skipped`.
 set -euo pipefail
@@ -71,6 +73,7 @@ prepare() {
     confluent | aiokafka | kill9) need_python && once python "$here/requirements.txt" install_python && python=$dir/bin/python ;;
     kafkajs) need node nodejs npm && need npm npm && once node "$here/kafkajs/package.json" install_node && node_modules=$dir/node_modules ;;
     java | sessions) need mvn maven default-jdk-headless && once java "$here/java/pom.xml" install_java && libraries=$dir/lib ;;
+    full) prepare confluent && prepare kafkajs && prepare java ;;
     forebay) [ -n "${binary:-}" ] ;;
     *) return 1 ;;
   esac
@@ -102,6 +105,8 @@ read_with() {
   esac
 }
 
+can_mount() { unshare --mount mount -t tmpfs tmpfs "$scratch" 2>/dev/null; }
+
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 # Starts the server on a data directory, with settings of its own as NAME=VALUE: `start_server DIRECTORY [SETTING...]`
@@ -131,7 +136,7 @@ stop_server() {
   server=
 }
 
-wanted=${*:-kcat confluent aiokafka kafkajs java sessions forebay kill9}
+wanted=${*:-kcat confluent aiokafka kafkajs java sessions forebay kill9 full}
 binary=${FOREBAY_BIN:-}
 if [ -n "${FOREBAY_BOOTSTRAP:-}" ]; then
   bootstrap=$FOREBAY_BOOTSTRAP
@@ -142,8 +147,10 @@ fi
 
 clients=()
 for client in $wanted; do
-  if [ -z "$binary" ] && [[ $client =~ ^(kill9|sessions|forebay)$ ]]; then
+  if [ -z "$binary" ] && [[ $client =~ ^(kill9|full|sessions|forebay)$ ]]; then
     skip "$client" "it needs our own binary, and a broker was given"
+  elif [ "$client" = full ] && ! can_mount; then
+    skip full "it mounts a tmpfs, which needs root"
   elif prepare "$client" || prepare "$client"; then
     clients+=("$client")
   else
@@ -158,7 +165,7 @@ python3 "$here/plan.py" "$plan"
 writers=()
 for client in "${clients[@]}"; do
   case $client in
-    kill9 | sessions) continue ;;
+    kill9 | full | sessions) continue ;;
     confluent | aiokafka) ways=("$client" "$client-idempotent") ;;
     *) ways=("$client") ;;
   esac
@@ -175,7 +182,7 @@ done
 from=$(IFS=,; printf '%s' "${writers[*]}")
 for client in "${clients[@]}"; do
   case $client in
-    kill9 | sessions) continue ;;
+    kill9 | full | sessions) continue ;;
     kafkajs) skip "kafkajs reads" "its consumer needs groups, which are not served yet"; continue ;;
   esac
   out=$scratch/read-$client.json
@@ -204,6 +211,17 @@ if [[ " ${clients[*]} " == *" kill9 "* ]]; then
     pass "confluent-kafka keeps every acknowledged record through kill -9"
   else
     fail "confluent-kafka keeps every acknowledged record through kill -9"
+  fi
+fi
+
+if [[ " ${clients[*]} " == *" full "* ]]; then
+  title="every producer is told of a full volume and goes on when it is freed; what was stored is there once"
+  stop_server
+  if "$python" "$here/full/run.py" "$binary" "$scratch/full" "${FOREBAY_FULL_SECONDS:-20}" "$python" "$node_modules" "$libraries"; then
+    pass "$title"
+  else
+    fail "$title"
+    tail -20 "$scratch/full/server.log"
   fi
 fi
 
