@@ -1,8 +1,8 @@
 //! The one table of routes: the router and the OpenAPI document are both made from it.
 
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
-use super::{HttpState, cluster, connections, health, openapi, topics, volumes};
+use super::{HttpState, cluster, connections, health, openapi, sessions, topics, volumes};
 
 /// One route.
 pub(super) struct Route {
@@ -21,6 +21,8 @@ pub(super) struct Route {
 pub(super) enum Answer {
     /// JSON of the named schema.
     Json(&'static str),
+    /// JSON of the named schema, to a POST: something is done.
+    Done(&'static str),
     /// JSON of the named schema, with 200 or with 503.
     JsonOrUnavailable(&'static str),
     /// JSON of the named schema, a part of a list at a time; the list is in the order of these.
@@ -59,7 +61,7 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/cluster",
-        summary: "The cluster: its identity, its nodes and its metadata quorum.",
+        summary: "The cluster: its identity, its nodes, whether they are heard of, and its metadata quorum.",
         handler: || get(cluster::show),
         answer: Answer::Json("Cluster"),
     },
@@ -89,9 +91,15 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/volumes",
-        summary: "The data directories of this node and their space.",
+        summary: "The data directories of the nodes, as they last reported them.",
         handler: || get(volumes::list),
         answer: Answer::Json("VolumeList"),
+    },
+    Route {
+        path: "/v1/sessions/reset",
+        summary: "A drill: breaks the sessions of all nodes with the controller. They open new ones by themselves.",
+        handler: || post(sessions::reset),
+        answer: Answer::Done("SessionsReset"),
     },
     Route {
         path: "/v1/openapi.json",
