@@ -200,8 +200,8 @@ impl Liveness {
         };
         let last = known.last.as_ref().map(|last| last.report.clone());
         let heard_at = known.last.as_ref().map(|last| last.made_at);
-        let is_anew = self.sessions_opened > self.nodes.len() as u64;
-        if is_anew && Mutant::StatusClearedBySessionReset.is_planted() {
+        let planted = Mutant::StatusClearedBySessionReset.is_planted();
+        if planted && self.sessions_opened > self.nodes.len() as u64 {
             return NodeView { contact: Contact::Reachable, last: last.map(all_well), heard_ago, heard_at };
         }
         NodeView { contact, last, heard_ago, heard_at }
