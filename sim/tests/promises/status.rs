@@ -9,7 +9,10 @@ use forebay_broker::{Config, Node};
 use forebay_client::NewTopic;
 use forebay_link::{ConnIo, Net};
 use forebay_log::{Disk, File, Open};
+use forebay_sim::disk::{Call, Fault, Planned};
 use forebay_sim::{World, run};
+use forebay_wire::kafka::ErrorCode;
+use forebay_wire::kafka::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{TOPIC, append, batch, client, config, consume, env};
@@ -76,6 +79,47 @@ async fn fill(world: &World) -> Arc<dyn File> {
     filler
 }
 
+/// The one data directory, as Kafka's tools see it.
+async fn log_dir(world: &World) -> DescribeLogDirsResult {
+    let asked = client(world).await.call_any(&DescribeLogDirsRequest { topics: None }).await;
+    let mut results = asked.unwrap().results;
+    assert_eq!((results.len(), results[0].log_dir.as_str()), (1, "/data"));
+    results.remove(0)
+}
+
+#[test]
+fn a_failed_volume_is_told_at_every_door() {
+    run(42, |world| async move {
+        let node = start(&world).await;
+        let user = client(&world).await;
+        user.create_topic(&NewTopic::named(TOPIC), false).await.unwrap();
+        assert_eq!(append(&user, batch(1, 100)).await, Some(0));
+        let well = log_dir(&world).await;
+        let partition = &well.topics[0].partitions[0];
+        assert!(partition.partition_size > 100 && partition.offset_lag == 0, "{partition:?}");
+        assert!(well.error_code == 0 && (1..well.total_bytes).contains(&well.usable_bytes), "{well:?}");
+        for call in [Call::Write, Call::Sync] {
+            let path = "/".to_owned();
+            world.disk.plan(Planned { call, path, skip: 0, times: u64::MAX, fault: Fault::DEVICE });
+        }
+        assert_eq!(append(&user, batch(2, 100)).await, None);
+        let failed = world.clock.now();
+        while status(&world).await != "Failed" {
+            let took = world.clock.now().since(failed);
+            assert!(took < Duration::from_secs(3), "{} after {took:?}", status(&world).await);
+            append(&user, batch(2, 100)).await;
+        }
+        node.controller().reset_sessions().await;
+        tokio::time::sleep(KNOWN_WITHIN).await;
+        assert_eq!(status(&world).await, "Failed");
+        assert_eq!(field(&ask(&world, "GET", "/v1/volumes").await, "state"), "Failed");
+        assert!(ask(&world, "GET", "/readyz").await.contains("the disk of /data has failed"));
+        assert_eq!(log_dir(&world).await.error_code, ErrorCode::KafkaStorageError.code());
+        drop(user);
+        let _unclean = node.stop(Duration::from_secs(5)).await;
+    });
+}
+
 #[test]
 fn a_full_volume_is_never_shown_as_online() {
     run(41, |world| async move {
@@ -87,6 +131,8 @@ fn a_full_volume_is_never_shown_as_online() {
             let took = world.clock.now().since(refused);
             assert!(took < SHOWN_WITHIN, "{} after {took:?}", status(&world).await);
         }
+        let full = log_dir(&world).await;
+        assert!(full.error_code == 0 && full.usable_bytes < full.total_bytes / 50, "{full:?}");
         for round in 0..20 {
             if round % 2 == 0 {
                 assert_eq!(node.controller().reset_sessions().await, 1);
