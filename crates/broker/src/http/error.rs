@@ -55,7 +55,7 @@ pub(super) async fn no_such_path(uri: Uri) -> HttpError {
 pub(super) async fn other_method(method: Method, uri: Uri) -> HttpError {
     let path = uri.path();
     let sentence = if method == Method::GET {
-        format!("{path} does something and is asked with POST, not {method}")
+        format!("{path} does something, and is asked for with POST, not {method}")
     } else {
         format!("{path} can only be read (GET), not {method}")
     };

@@ -39,7 +39,7 @@ fn path(route: &Route) -> Value {
         json!({ "description": route.summary, "content": { media: { "schema": schema } } })
     };
     let answer = match route.answer {
-        Answer::Json(schema) | Answer::Done(schema) => json_of(schema, route.summary),
+        Answer::Json(schema) => json_of(schema, route.summary),
         Answer::JsonOrUnavailable(schema) => {
             responses.insert("503".to_owned(), json_of(schema, "Not ready; the reason is in it."));
             json_of(schema, route.summary)
@@ -63,8 +63,7 @@ fn path(route: &Route) -> Value {
         parameters.push(parameter("name", "path", "The topic's name.", json!({ "type": "string" })));
         responses.insert("404".to_owned(), json_of("Error", "There is no such topic."));
     }
-    let method = if matches!(route.answer, Answer::Done(_)) { "post" } else { "get" };
-    json!({ method: { "summary": route.summary, "parameters": parameters, "responses": responses } })
+    json!({ route.method: { "summary": route.summary, "parameters": parameters, "responses": responses } })
 }
 
 fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value {
