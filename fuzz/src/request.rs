@@ -120,6 +120,7 @@ macro_rules! with_requests {
             DescribeConfigs describe_configs::DescribeConfigsRequest;
             CreatePartitions create_partitions::CreatePartitionsRequest;
             IncrementalAlterConfigs incremental_alter_configs::IncrementalAlterConfigsRequest;
+            DescribeLogDirs describe_log_dirs::DescribeLogDirsRequest;
             DescribeCluster describe_cluster::DescribeClusterRequest;
         }
     };

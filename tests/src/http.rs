@@ -6,10 +6,19 @@ use crate::Server;
 
 /// `GET path` from `address`: the status and the body.
 pub fn get(address: &str, path: &str) -> io::Result<(u16, String)> {
+    ask(address, "GET", path)
+}
+
+/// `POST path` to `address`, without a body: the status and the body of the answer.
+pub fn post(address: &str, path: &str) -> io::Result<(u16, String)> {
+    ask(address, "POST", path)
+}
+
+fn ask(address: &str, method: &str, path: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.write_all(
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -32,7 +32,7 @@ pub use churn::Churn;
 pub use conn::Conn;
 pub use ended::run_to_end;
 pub use fixture::{FIXTURE_SETTINGS, contents, fixtures, tar};
-pub use http::{get, metric};
+pub use http::{get, metric, post};
 pub use load::{Load, check_numbered};
 pub use log_lines::LogLines;
 pub use loop_fs::{Frozen, FsKind, LoopFs};

@@ -6,6 +6,7 @@ use forebay_wire::kafka::create_partitions::{CreatePartitionsRequest, CreatePart
 use forebay_wire::kafka::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use forebay_wire::kafka::describe_cluster::DescribeClusterRequest;
 use forebay_wire::kafka::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use forebay_wire::kafka::describe_log_dirs::DescribeLogDirsRequest;
 use forebay_wire::kafka::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
@@ -48,6 +49,7 @@ pub fn samples(topic: &str, id: Id128) -> Vec<Sample> {
     add(&mut all, &create);
     add(&mut all, &requests::delete_records(topic, 0, 0));
     add(&mut all, &DescribeClusterRequest::default());
+    add(&mut all, &DescribeLogDirsRequest { topics: None });
     add(&mut all, &InitProducerIdRequest { transaction_timeout_ms: 60_000, ..Default::default() });
     add_about_topics(&mut all, topic);
     assert!(all.len() > 60, "every version of every API: {}", all.len());

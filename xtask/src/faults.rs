@@ -15,7 +15,7 @@ struct Fault {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault {
         name: "power_cut",
         mounts: true,
@@ -36,6 +36,12 @@ const FAULTS: [Fault; 5] = [
     },
     Fault {
         name: "disk_full",
+        mounts: true,
+        arguments: &["--ignored", "--nocapture", "--test-threads=1"],
+        settings: &[],
+    },
+    Fault {
+        name: "status",
         mounts: true,
         arguments: &["--ignored", "--nocapture", "--test-threads=1"],
         settings: &[],
@@ -148,7 +154,8 @@ mod tests {
     fn a_name_that_is_not_known_is_refused() {
         let refused = run(Path::new("."), &["freeze", "flood"]).unwrap_err();
         assert!(
-            refused.contains("'flood'") && refused.contains("power_cut, freeze, full, disk_full, slow_parts"),
+            refused.contains("'flood'")
+                && refused.contains("power_cut, freeze, full, disk_full, status, slow_parts"),
             "{refused}"
         );
     }

@@ -25,7 +25,7 @@ const fn witness(mutant: &'static str, program: &'static str, test: &'static str
     Witness { mutant, program, test }
 }
 
-const WITNESSES: [Witness; 8] = [
+const WITNESSES: [Witness; 9] = [
     witness(
         "DescriptorClosedUnderReader",
         "promises",
@@ -50,6 +50,7 @@ const WITNESSES: [Witness; 8] = [
     ),
     witness("YieldRemoved", "promises", "doors::a_client_that_never_stops_sending_does_not_hold_up_another"),
     witness("EagerBuffers", "idle_memory", "idle_connections_take_little_memory"),
+    witness("StatusClearedBySessionReset", "promises", "status::a_full_volume_is_never_shown_as_online"),
 ];
 
 /// A build with bugs in it, far from every other.

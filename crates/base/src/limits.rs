@@ -39,6 +39,9 @@ pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 /// Metadata commands waiting for a decision.
 pub const PROPOSALS_MAX: usize = 1_024;
 
+/// What nodes say in their sessions, waiting for the controller; each has one thing said and waits for the answer.
+pub const SESSION_EVENTS_MAX: usize = 256;
+
 /// Calls waiting for a storage thread of the metadata quorum; the Raft task makes a handful at a time.
 pub const METADATA_CALLS_MAX: usize = 64;
 

@@ -22,6 +22,8 @@ pub enum Mutant {
     YieldRemoved,
     /// A connection has its largest buffer from the start.
     EagerBuffers,
+    /// A session that is opened anew begins with nothing wrong, and stays so.
+    StatusClearedBySessionReset,
 }
 
 impl Mutant {

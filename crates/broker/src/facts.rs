@@ -1,13 +1,16 @@
 //! What a node can say of itself and of the cluster at one moment: the one source of HTTP answers, of
 //! readiness and of the gauges in `/metrics`, so that they never disagree.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{BrokerEpoch, DirectoryId, NodeId, Offset, PartitionId, WallTime};
-use forebay_meta::status::{LeaderView, PartitionStatus, Report, Status, VolumeState, derive};
-use forebay_meta::{Assignment, Image, Topic};
+use forebay_base::{BrokerEpoch, DirectoryId, Instant, NodeId, Offset, PartitionId, WallTime};
+use forebay_meta::liveness::Liveness;
+use forebay_meta::status::{LeaderView, PartitionStatus, Status, derive};
+use forebay_meta::{Assignment, Image, NodeView, Topic};
+use forebay_replica::VolumeCounts;
 
 use crate::kafka::FetchSessionCounts;
 use crate::metrics::Software;
@@ -29,8 +32,14 @@ pub(crate) struct Facts {
     pub(crate) image: Arc<Image>,
     /// The metadata quorum.
     pub(crate) quorum: Quorum,
-    /// This node's data directories.
-    pub(crate) volumes: Vec<VolumeFacts>,
+    /// What is known of the nodes by what they report; the one source of everything about volumes and status.
+    pub(crate) liveness: Arc<Liveness>,
+    /// When that is.
+    pub(crate) now: Instant,
+    /// The same by the wall clock.
+    pub(crate) wall: WallTime,
+    /// What was counted of this node's data directories since the start.
+    pub(crate) volume_counts: BTreeMap<DirectoryId, VolumeCounts>,
     /// Memory for requests.
     pub(crate) memory: Memory,
     /// Fetch sessions of clients.
@@ -130,8 +139,6 @@ pub(crate) struct Memory {
 pub(crate) struct PartitionFacts {
     /// Its log; `None` while it is not open, for what it holds is not known then.
     pub(crate) log: Option<LogFacts>,
-    /// Why it cannot be written (or, if it is not open, used).
-    pub(crate) failed: Option<Arc<str>>,
 }
 
 /// An open log.
@@ -175,15 +182,23 @@ impl Facts {
 
     /// What is wrong without making the node useless, a sentence each.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let volumes = self.volumes.iter().filter_map(VolumeFacts::complaint);
-        let mut complaints: Vec<String> = self.quorum.complaint().into_iter().chain(volumes).collect();
-        let failed =
-            self.led().filter(|led| led.facts.as_ref().is_some_and(|facts| facts.failed.is_some())).count();
+        let view = self.view(self.node);
+        let unheard = format!("the controller does not hear of this node: {}", view.sentence());
+        let unheard = (!view.is_reachable()).then_some(unheard);
+        let volumes = VolumeFacts::of(self.node, &view).filter_map(|volume| volume.complaint());
+        let mut complaints: Vec<String> =
+            self.quorum.complaint().into_iter().chain(unheard).chain(volumes).collect();
+        let failed = view.last.as_ref().map_or(0, |report| report.failed.len());
         if failed > 0 {
             complaints
                 .push(format!("{failed} partitions have failed: see /v1/topics/NAME/partitions and the log"));
         }
         complaints
+    }
+
+    /// What is known of a node.
+    pub(crate) fn view(&self, node: NodeId) -> NodeView {
+        self.liveness.view(self.now, node)
     }
 
     /// Every partition of the cluster, topic by topic.
@@ -193,11 +208,6 @@ impl Facts {
             .values()
             .filter_map(|id| self.image.topics.get(id))
             .flat_map(|topic| self.rows(topic))
-    }
-
-    /// The partitions that this node leads.
-    pub(crate) fn led(&self) -> impl Iterator<Item = PartitionRow<'_>> {
-        self.partitions().filter(|row| row.assignment.leader == Some(self.node))
     }
 
     /// The partitions of one topic.
@@ -210,39 +220,26 @@ impl Facts {
 
     /// The derived status of a partition.
     pub(crate) fn status(&self, row: &PartitionRow<'_>) -> PartitionStatus {
-        let leads = row.assignment.leader == Some(self.node);
-        let report = row.facts.as_ref().filter(|_| leads).map(|facts| Report {
-            volume: self.volume_state(row.assignment.directory_of(self.node)),
-            failed: facts.failed.is_some(),
-        });
-        // Nodes do not report to each other yet: of others nothing is known, and nothing is made up.
-        let mut status = derive(row.assignment, LeaderView { reachable: leads, report });
-        let volume = self.volume(row.assignment.directory_of(self.node)).filter(|_| leads);
-        match status.status {
-            Status::Throttled | Status::OutOfSpace | Status::Failed | Status::Unknown => {
-                let complaint = volume.and_then(VolumeFacts::complaint);
-                status.sentence = complaint.unwrap_or(status.sentence);
-            }
-            Status::Online | Status::UnderReplicated | Status::NoLeader => {}
+        let leader = row.assignment.leader.unwrap_or(self.node);
+        let leader_view = LeaderView {
+            node: &self.view(leader),
+            directory: row.assignment.directory_of(leader),
+            partition: PartitionId { topic: row.topic.id, index: row.index },
+        };
+        let derived = derive(row.assignment, leader_view);
+        let is_awaited = row.facts.is_none() && row.assignment.leader == Some(self.node);
+        if !is_awaited || derived.status == Status::Unknown {
+            return derived;
         }
-        if let Some(reason) = row.facts.as_ref().and_then(|facts| facts.failed.as_ref()) {
-            status.sentence = reason.to_string();
-        }
-        status
+        // Its report is older than the Image that gave it the partition.
+        let sentence = format!("node {leader} leads and has not taken the partition up yet");
+        PartitionStatus { status: Status::Unknown, last: None, since: None, sentence }
     }
 
     /// How many in-sync replicas `acks=all` needs on a topic.
     pub(crate) fn min_isr(&self, topic: &Topic) -> usize {
         let own = topic.configs.get("min.insync.replicas").and_then(|text| text.parse().ok());
         own.unwrap_or(self.min_insync_replicas)
-    }
-
-    fn volume(&self, directory: Option<DirectoryId>) -> Option<&VolumeFacts> {
-        self.volumes.iter().find(|volume| Some(volume.directory) == directory)
-    }
-
-    fn volume_state(&self, directory: Option<DirectoryId>) -> VolumeState {
-        self.volume(directory).map_or(VolumeState::Probing, VolumeFacts::state)
     }
 }
 
@@ -265,129 +262,5 @@ impl PartitionRow<'_> {
     }
 }
 
-/// A small cluster for tests: one node, one topic "orders" of two partitions, everything well.
 #[cfg(test)]
-pub(crate) mod testing {
-    use std::collections::BTreeMap;
-
-    use forebay_base::{ClusterId, Id128, LeaderEpoch, TopicId};
-    use forebay_log::Space;
-    use forebay_meta::{Broker, Endpoint};
-
-    use super::*;
-
-    const NODE: NodeId = NodeId(1);
-    const DIRECTORY: DirectoryId = DirectoryId(Id128([3; 16]));
-
-    pub(crate) fn partition() -> PartitionFacts {
-        let log = LogFacts {
-            start: Offset(10),
-            end: Offset(100),
-            high_watermark: Offset(90),
-            stable: Offset(90),
-            size_bytes: 4096,
-        };
-        PartitionFacts { log: Some(log), failed: None }
-    }
-
-    pub(crate) fn connection(id: u64) -> ConnectionFacts {
-        ConnectionFacts {
-            id,
-            peer: SocketAddr::from(([10, 0, 0, 7], 40_000)),
-            listener: "PLAINTEXT".into(),
-            principal: "User:ANONYMOUS".to_owned(),
-            client_id: Some("billing".to_owned()),
-            software: None,
-            opened_at: WallTime(1_000),
-            idle_ms: 20,
-            requests_in_work: 1,
-            requests: 3,
-            received_bytes: 300,
-            sent_bytes: 100,
-        }
-    }
-
-    pub(crate) fn image() -> Image {
-        let assignment = Arc::new(Assignment {
-            replicas: vec![NODE],
-            directories: vec![DIRECTORY],
-            isr: vec![NODE],
-            leader: Some(NODE),
-            leader_epoch: LeaderEpoch(4),
-            partition_epoch: 5,
-        });
-        let id = TopicId(Id128([2; 16]));
-        let configs = BTreeMap::from([("retention.ms".to_owned(), "1000".to_owned())]);
-        let topic = Topic {
-            id,
-            name: "orders".into(),
-            partitions: [assignment.clone(), assignment].into_iter().collect(),
-            configs: Arc::new(configs),
-        };
-        let endpoint =
-            Endpoint { listener: "PLAINTEXT".to_owned(), host: "127.0.0.1".to_owned(), port: 9092 };
-        let broker = Broker {
-            epoch: BrokerEpoch(7),
-            endpoints: vec![endpoint],
-            directories: vec![DIRECTORY],
-            rack: None,
-        };
-        let mut image = Image::default();
-        image.brokers.insert(NODE, broker);
-        image.names.insert(topic.name.clone(), id);
-        image.topics.insert(id, Arc::new(topic));
-        (image.cluster, image.feature_level, image.index) = (ClusterId(Id128([1; 16])), 1, 42);
-        image
-    }
-
-    /// The one volume, as its monitor would report it.
-    pub(crate) fn volume(space: Option<Space>, state: forebay_log::volume::VolumeState) -> VolumeFacts {
-        use forebay_log::volume::{Cause, Marks};
-        let report = forebay_replica::Report {
-            path: "/data/1".into(),
-            state,
-            cause: Cause::NoRoom,
-            since: WallTime(5_000),
-            space,
-            sampled_at: forebay_base::Instant(0),
-            marks: Marks::of(1 << 40),
-            reserve_left_bytes: 128 << 20,
-            full_in: None,
-        };
-        VolumeFacts {
-            directory: DIRECTORY,
-            report: Arc::new(report),
-            age: Duration::ZERO,
-            in_state: Duration::from_secs(9),
-            counts: forebay_replica::VolumeCounts::default(),
-        }
-    }
-
-    pub(crate) fn facts() -> Facts {
-        let space = Space { total_bytes: 1 << 40, free_bytes: 1 << 39, free_files: 1000 };
-        Facts {
-            node: NODE,
-            broker_epoch: BrokerEpoch(7),
-            image: Arc::new(image()),
-            quorum: Quorum {
-                leader: Some(NODE),
-                term: 3,
-                alive: true,
-                restarts: 0,
-                last_failure: None,
-                used_bytes: 1000,
-                limit_bytes: 32 << 20,
-                disk_silent_for: None,
-            },
-            volumes: vec![volume(Some(space), forebay_log::volume::VolumeState::Normal)],
-            memory: Memory { used_bytes: 64, limit_bytes: 1 << 28 },
-            fetch_sessions: FetchSessionCounts { sessions: 2, partitions: 50, evictions: 3 },
-            min_insync_replicas: 1,
-            hosted: Box::new(|_| Some(partition())),
-            connections: Box::new(|after| {
-                let ids = (1..=3).filter(|id| *id > after.id);
-                (ids.clone().take(after.limit).map(connection).collect(), ids.count() > after.limit)
-            }),
-        }
-    }
-}
+pub(crate) mod testing;

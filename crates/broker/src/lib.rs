@@ -6,6 +6,7 @@
 //!              │ fetch:   slices from the partition's published view, never through its owner
 //!              └ admin:   commands to the metadata quorum (room controller)
 //!   http/   health, metrics, the read side of /v1
+//!   heartbeat    all that there is to say of this node -> controller, again and again
 //!   reconciler   new Image -> actions on partitions -> partition map
 //! ```
 //! [`Node::start`] is the only way a node comes to life: the binary, the tests and the simulator all use it.
@@ -15,6 +16,7 @@ mod descriptors;
 mod directories;
 mod env;
 mod facts;
+mod heartbeat;
 mod http;
 mod kafka;
 mod metrics;

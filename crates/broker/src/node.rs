@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::directories::{self, DirectoriesError, Directory};
+use crate::heartbeat::{self, Heartbeats};
 use crate::kafka::{self, Budget, Connections, FetchSessions, ProducerIds, SlowRequests};
 use crate::metrics::Metrics;
 use crate::partitions::PartitionMap;
@@ -148,6 +149,10 @@ impl Node {
             doors: JoinSet::new(),
             stopping,
         };
+        let heartbeats = Heartbeats::new(&node.shared);
+        node.doors.spawn_on(heartbeats.run(stop.clone()), &env.control);
+        // Whoever asks right after the start is told how things are.
+        let _unheard = tokio::time::timeout(LOOK_WITHIN, heartbeat::heard(&node.shared)).await;
         for bound in bound {
             node.doors.spawn(kafka::serve(node.shared.clone(), bound.name, bound.listener, stop.clone()));
         }

@@ -56,6 +56,17 @@ impl PartitionMap {
         self.places.load().get(&id).cloned()
     }
 
+    /// The partitions that cannot be written, and why. Looks at every partition there is.
+    pub(crate) fn failed(&self) -> Vec<(PartitionId, Arc<str>)> {
+        let places = self.places.load();
+        let failed = places.iter().filter_map(|(id, place)| match place {
+            Place::Unopened => None,
+            Place::Tried(Hosted::Failed(reason)) => Some((*id, reason.clone())),
+            Place::Tried(Hosted::Open { partition, .. }) => Some((*id, partition.view().failed.clone()?)),
+        });
+        failed.collect()
+    }
+
     /// Publishes a changed map. Only the reconciler calls this, so nothing is lost between read and write.
     pub(crate) fn publish(&self, change: impl FnOnce(&mut imbl::HashMap<PartitionId, Place>)) {
         let mut places = imbl::HashMap::clone(&self.places.load());

@@ -14,7 +14,8 @@ Exit codes:
   4  the server refused
   5  damaged data was found
   6  the server could not start
-  7  the server did not stop cleanly";
+  7  the server did not stop cleanly
+  8  something in the cluster is not as it should be (cluster status)";
 
 /// Streams over the Kafka protocol, on one log.
 #[derive(Debug, Parser)]
@@ -92,6 +93,8 @@ mod tests {
             "produce rain --file f --key-separator : --header a=b --header a=c --compression zstd --acks 1 --no-idempotence",
             "consume rain --from timestamp=2026-01-02T03:04:05Z --follow --max-messages 5 --partition 0 --format %v",
             "cluster connections --http 127.0.0.1:9644 --output json",
+            "cluster status --http 127.0.0.1:9644 --output yaml",
+            "topic describe rain --http 127.0.0.1:9644",
             "log verify --data-dir a --rate 100M",
             "bench produce --connections 2 --in-flight 4 --batch-bytes 1M --total-bytes 1G --acks all",
             "bench produce --raw --rate 5000 --spread random --repeat 5 --server-pid 1 --series --no-check",

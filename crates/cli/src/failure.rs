@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     NotStarted = 6,
     /// `serve` did not stop cleanly.
     NotStopped = 7,
+    /// Something in the cluster is not as it should be.
+    Unwell = 8,
 }
 
 /// Why a command failed, for a person: what happened, and what to do about it where we know.
@@ -51,6 +53,11 @@ impl Failure {
     pub(crate) fn after(mut self, what: &str) -> Self {
         self.sentence = format!("{what}: {}", self.sentence);
         self
+    }
+
+    /// What happened.
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
     }
 
     /// Tells the user, and gives the process's exit code.

@@ -16,6 +16,7 @@ mod connections;
 mod consume;
 mod failure;
 mod format;
+mod http;
 mod json;
 mod log;
 mod logging;
@@ -23,7 +24,9 @@ mod output;
 mod produce;
 mod progress;
 mod serve;
+mod status;
 mod topic;
+mod topic_status;
 mod values;
 
 use std::process::ExitCode;

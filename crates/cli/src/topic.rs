@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cluster::{ClusterArgs, block_on};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, note, table};
+use crate::topic_status::{PartitionStatus, Statuses, beside};
 use crate::values::pair;
 
 const CLIENT_ID: &str = "forebay-topic";
@@ -67,6 +68,9 @@ pub(crate) struct DescribeArgs {
     /// Also settings that have their default value
     #[arg(long)]
     all_configs: bool,
+    /// The HTTP door of a server of the cluster, which tells the status [default: port 9644 of the first server]
+    #[arg(long, env = "FOREBAY_HTTP", value_name = "HOST:PORT")]
+    http: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -158,6 +162,8 @@ struct DescribedPartition {
     /// None while nobody leads it.
     first_offset: Option<i64>,
     end_offset: Option<i64>,
+    /// None if no HTTP door of the cluster told it.
+    status: Option<PartitionStatus>,
 }
 
 /// What a change did, as data.
@@ -275,6 +281,12 @@ impl DescribeArgs {
             }
             topics.push(describe(&client, name, info, self.all_configs).await?);
         }
+        let door = self.http.unwrap_or_else(|| beside(self.target.cluster.first()));
+        let mut statuses = Statuses::at(door);
+        for topic in &mut topics {
+            let mut told = statuses.of(&topic.name, &topic.id);
+            topic.partitions.iter_mut().for_each(|at| at.status = told.remove(&at.partition));
+        }
         self.target
             .output
             .print(&topics, |topics| topics.iter().map(described_text).collect::<Vec<_>>().join("\n"))
@@ -300,6 +312,7 @@ async fn describe(
         isr: partition.isr.clone(),
         first_offset: first.get(index).map(|found| found.offset),
         end_offset: end.get(index).map(|found| found.offset),
+        status: None,
     });
     let configs = client.topic_configs(name).await?;
     let is_async =
@@ -319,11 +332,20 @@ async fn describe(
 fn described_text(topic: &Described) -> String {
     let list = |nodes: &[i32]| nodes.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let number = |offset: Option<i64>| offset.map_or_else(|| "?".to_owned(), |offset| offset.to_string());
-    let mut rows =
-        table(["partition", "leader", "epoch", "replicas", "in sync", "first offset", "end offset"]);
+    let mut rows = table([
+        "partition",
+        "status",
+        "leader",
+        "epoch",
+        "replicas",
+        "in sync",
+        "first offset",
+        "end offset",
+    ]);
     for partition in &topic.partitions {
         rows.add_row([
             partition.partition.to_string(),
+            partition.status.as_ref().map_or_else(|| "?".to_owned(), PartitionStatus::shown),
             partition.leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string()),
             partition.leader_epoch.to_string(),
             list(&partition.replicas),
@@ -339,7 +361,9 @@ fn described_text(topic: &Described) -> String {
     for warning in &topic.warnings {
         text.push_str(&format!("  {warning}\n"));
     }
-    format!("{text}{rows}\n")
+    let told = topic.partitions.iter().filter_map(|at| Some((at.partition, at.status.as_ref()?.finding()?)));
+    let findings: String = told.map(|(index, finding)| format!("partition {index}: {finding}\n")).collect();
+    format!("{text}{rows}\n{findings}")
 }
 
 impl AlterArgs {

@@ -50,6 +50,26 @@ fn rfc3339_utc(text: &str) -> Option<i64> {
     sound.then(|| days_since_1970(year, month, day) * 86_400_000 + of_day_ms)
 }
 
+/// Writes a time, in milliseconds since the Unix epoch, as `2026-01-31T12:00:00Z`.
+pub(crate) fn utc(ms: i64) -> String {
+    let (days, second) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The day that is so many days after 1970-01-01: the inverse of [`days_since_1970`].
+fn date(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
+    (era * 400 + year, month, day)
+}
+
 /// Days from 1970-01-01 in the Gregorian calendar, counted in eras of 400 years that begin on a March 1st.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
@@ -83,6 +103,15 @@ mod tests {
             ["now", "2024-02-29", "2024-13-01T00:00:00Z", "2024-01-01T25:00:00Z", "2024-01-01T00:00:00+01:00"]
         {
             assert!(time_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        assert_eq!(utc(1_709_210_096_789), "2024-02-29T12:34:56Z");
+        for day in (-200_000..200_000).step_by(37) {
+            let ms = day * 86_400_000 + 86_399_000;
+            assert_eq!(time_ms(&utc(ms)), Ok(ms));
         }
     }
 

@@ -1,14 +1,17 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use forebay_base::{NodeId, limits};
+use forebay_base::{BrokerEpoch, NodeId, limits};
+use forebay_meta::liveness::Liveness;
 use forebay_meta::{Command, Image, Reply};
+use openraft::ServerState;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{ControllerConfig, ControllerEnv};
 use crate::propose::{Decider, Proposal, ProposeError};
 use crate::raft::{Publisher, with_rng};
+use crate::sessions::{Ear, Listener, Session, SessionError, ear};
 use crate::storage::StorageThread;
 use crate::supervise::{Running, Supervisor};
 
@@ -67,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) log_thread: Arc<StorageThread>,
     /// Those of the snapshots: apart, so that a long snapshot holds up no proposal.
     pub(crate) snapshot_thread: Arc<StorageThread>,
+    /// Where nodes are heard.
+    ear: Arc<Ear>,
     proposals: mpsc::Sender<Proposal>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -74,6 +79,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn status(&self) -> MutexGuard<'_, ControllerStatus> {
         self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The term in which this node leads the quorum, if it does.
+    pub(crate) fn leads_in(&self) -> Option<u64> {
+        let running = self.running.borrow();
+        let metrics = running.as_ref()?.raft.metrics();
+        let now = metrics.borrow();
+        (now.state == ServerState::Leader).then_some(now.current_term)
     }
 
     fn stop_threads(&self) {
@@ -95,6 +108,7 @@ impl Controller {
         let (proposals, queue) = mpsc::channel(limits::PROPOSALS_MAX);
         let rng = env.rng.clone();
         let thread = |name| StorageThread::start(env.workers.as_ref(), env.clock.clone(), name);
+        let (ear, asked, show) = ear();
         let (log_thread, snapshot_thread) = (thread("metadata-log"), thread("metadata-snapshot"));
         let shared = Arc::new(Shared {
             env,
@@ -105,6 +119,7 @@ impl Controller {
             status: Mutex::default(),
             log_thread,
             snapshot_thread,
+            ear,
             proposals,
             tasks: Mutex::default(),
         });
@@ -115,7 +130,8 @@ impl Controller {
         }
         let supervision = tokio::spawn(with_rng(rng.clone(), supervisor.run()));
         let decisions = tokio::spawn(with_rng(rng, Decider::new(shared.clone(), queue).run()));
-        *shared.tasks() = vec![supervision, decisions];
+        let sessions = tokio::spawn(Listener::new(shared.clone(), asked, show).run());
+        *shared.tasks() = vec![supervision, decisions, sessions];
         Ok(Self { shared })
     }
 
@@ -193,7 +209,23 @@ impl Controller {
         }
     }
 
-    /// Stops both tasks and waits for them. Proposals not answered yet get [`ProposeError::Stopped`].
+    /// Opens a session of `node`, registered as `epoch`: its reports come in it.
+    pub async fn open_session(&self, node: NodeId, epoch: BrokerEpoch) -> Result<Session, SessionError> {
+        self.shared.ear.open(node, epoch).await
+    }
+
+    /// What is known of the nodes, by the sessions they have; [`Liveness::view`] tells it for a moment.
+    pub fn liveness(&self) -> watch::Receiver<Arc<Liveness>> {
+        self.shared.ear.shown()
+    }
+
+    /// Fault injection: breaks the sessions of all nodes, as a network would; how many there were. Nodes open new ones by
+    /// themselves.
+    pub async fn reset_sessions(&self) -> usize {
+        self.shared.ear.reset().await
+    }
+
+    /// Stops all tasks and waits for them. Proposals not answered yet get [`ProposeError::Stopped`].
     pub async fn shutdown(&self) {
         self.shared.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.shared.tasks());

@@ -6,6 +6,9 @@
 //!                                           +------------------ newest Image ------------------+
 //! ```
 //!
+//! Nodes are heard in sessions: each opens one ([`Controller::open_session`]) and reports in it; what is known of them
+//! by that is [`Controller::liveness`].
+//!
 //! Files are read and written on threads of their own: a disk that does not answer delays what must be written to it,
 //! and neither [`Controller::status`] nor whoever reads the last Image.
 //!
@@ -17,6 +20,7 @@ mod config;
 mod controller;
 mod propose;
 mod raft;
+mod sessions;
 mod storage;
 pub mod store;
 mod supervise;
@@ -24,3 +28,4 @@ mod supervise;
 pub use config::{ControllerConfig, ControllerEnv};
 pub use controller::{Controller, ControllerStatus, StartError};
 pub use propose::ProposeError;
+pub use sessions::{Session, SessionError};

@@ -1,8 +1,11 @@
 //! What is shown as the status of a partition. Never stored: derived anew from what is known.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::Assignment;
+use forebay_base::{DirectoryId, PartitionId, WallTime};
+
+use crate::{Assignment, NodeReport, NodeView, VolumeState};
 
 /// The closed set of statuses, best first; the worst that applies is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,39 +40,15 @@ impl fmt::Display for Status {
     }
 }
 
-/// State of a volume as its node reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum VolumeState {
-    /// Plenty of space.
-    Normal,
-    /// Space is short.
-    Low,
-    /// No space for writes.
-    Full,
-    /// No space for anything.
-    HardFull,
-    /// The device or its file system has failed.
-    Failed,
-    /// Not known yet after a start.
-    Probing,
-}
-
-/// What a leader last said about one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
-    /// Its volume.
-    pub volume: VolumeState,
-    /// True if this partition alone has failed.
-    pub failed: bool,
-}
-
 /// What is known of a partition's leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaderView {
-    /// True if it is heard of in time.
-    pub reachable: bool,
-    /// Its last report; `None` if there has been none since the observer started.
-    pub report: Option<Report>,
+#[derive(Debug, Clone, Copy)]
+pub struct LeaderView<'a> {
+    /// The node, as the controller knows it.
+    pub node: &'a NodeView,
+    /// Where the leader keeps the partition.
+    pub directory: Option<DirectoryId>,
+    /// Which partition it is.
+    pub partition: PartitionId,
 }
 
 /// A derived status.
@@ -79,49 +58,75 @@ pub struct PartitionStatus {
     pub status: Status,
     /// What it was when the leader was last heard of; only with [`Status::Unknown`].
     pub last: Option<Status>,
+    /// Since when, by the leader's wall clock, where that is known; with [`Status::Unknown`], when the leader was last
+    /// heard of.
+    pub since: Option<WallTime>,
     /// One sentence with the cause.
     pub sentence: String,
 }
 
+/// One fact that a status may come from.
+#[derive(Debug, Default)]
+struct Finding {
+    since: Option<WallTime>,
+    sentence: Option<String>,
+}
+
 /// The status of a partition from its assignment and from what is known of its leader. Silence never improves it.
-pub fn derive(assignment: &Assignment, leader: LeaderView) -> PartitionStatus {
+pub fn derive(assignment: &Assignment, leader: LeaderView<'_>) -> PartitionStatus {
     let Some(node) = assignment.leader else {
         let sentence = "no replica that may lead is available".to_owned();
-        return PartitionStatus { status: Status::NoLeader, last: None, sentence };
+        return PartitionStatus { status: Status::NoLeader, last: None, since: None, sentence };
     };
-    let last = leader.report.map(|report| reported(assignment, report));
-    match last {
-        Some(status) if leader.reachable && status != Status::Unknown => {
-            PartitionStatus { status, last: None, sentence: sentence(assignment, status) }
-        }
-        _ => PartitionStatus {
-            status: Status::Unknown,
-            last: last.filter(|status| *status != Status::Unknown),
-            sentence: if leader.reachable {
-                format!("node {node} leads and has not reported yet")
-            } else {
-                format!("node {node} leads and is not heard of")
-            },
+    let reported = leader.node.last.as_ref().map(|report| reported(assignment, report, leader));
+    let last = reported.as_ref().map(|(status, _)| *status).filter(|status| *status != Status::Unknown);
+    match (last, reported) {
+        (Some(status), Some((_, found))) if leader.node.is_reachable() => PartitionStatus {
+            status,
+            last: None,
+            since: found.since,
+            sentence: found.sentence.unwrap_or_else(|| sentence(assignment, status)),
         },
+        (last, reported) => {
+            let own = reported.filter(|_| leader.node.is_reachable()).and_then(|(_, found)| found.sentence);
+            PartitionStatus {
+                status: Status::Unknown,
+                last,
+                since: leader.node.heard_at,
+                sentence: own.unwrap_or_else(|| format!("node {node} leads; {}", leader.node.sentence())),
+            }
+        }
     }
 }
 
-/// The worst of what applies.
-fn reported(assignment: &Assignment, report: Report) -> Status {
-    let storage = match report.volume {
-        VolumeState::Normal => Status::Online,
-        VolumeState::Low => Status::Throttled,
-        VolumeState::Full | VolumeState::HardFull => Status::OutOfSpace,
-        VolumeState::Failed => Status::Failed,
-        VolumeState::Probing => Status::Unknown,
+/// The worst of what applies, and what the leader says about it.
+fn reported(assignment: &Assignment, report: &NodeReport, leader: LeaderView<'_>) -> (Status, Finding) {
+    let volume = leader.directory.and_then(|directory| report.volumes.get(&directory));
+    // What was last said of a node that is silent is told as it was then.
+    let older = if leader.node.is_reachable() { leader.node.heard_ago } else { Duration::ZERO };
+    let of_volume = volume.map_or_else(Finding::default, |volume| Finding {
+        since: Some(volume.since),
+        sentence: volume.complaint_after(older),
+    });
+    let storage = match volume.map(|volume| volume.state_after(older)) {
+        Some(VolumeState::Normal) => Status::Online,
+        Some(VolumeState::Low) => Status::Throttled,
+        Some(VolumeState::Full | VolumeState::HardFull) => Status::OutOfSpace,
+        Some(VolumeState::Failed) => Status::Failed,
+        Some(VolumeState::Probing) | None => Status::Unknown,
     };
-    let replication = if assignment.isr.len() < assignment.replicas.len() {
-        Status::UnderReplicated
-    } else {
-        Status::Online
+    let is_whole = assignment.isr.len() >= assignment.replicas.len();
+    let replication = if is_whole { Status::Online } else { Status::UnderReplicated };
+    let own = report.failed.get(&leader.partition);
+    let worst = storage.max(replication).max(if own.is_some() { Status::Failed } else { Status::Online });
+    let found = match (worst, own) {
+        (Status::Failed, Some(failure)) => {
+            Finding { since: Some(failure.since), sentence: Some(failure.reason.to_string()) }
+        }
+        (Status::Throttled | Status::OutOfSpace | Status::Failed | Status::Unknown, _) => of_volume,
+        (Status::Online | Status::UnderReplicated | Status::NoLeader, _) => Finding::default(),
     };
-    let own = if report.failed { Status::Failed } else { Status::Online };
-    storage.max(replication).max(own)
+    (worst, found)
 }
 
 fn sentence(assignment: &Assignment, status: Status) -> String {
@@ -140,52 +145,4 @@ fn sentence(assignment: &Assignment, status: Status) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use forebay_base::{DirectoryId, LeaderEpoch, NodeId};
-
-    fn assignment(replicas: usize, isr: usize, leader: Option<i32>) -> Assignment {
-        let nodes: Vec<_> = (0..replicas as i32).map(NodeId).collect();
-        Assignment {
-            isr: nodes[..isr].to_vec(),
-            directories: vec![DirectoryId::default(); replicas],
-            replicas: nodes,
-            leader: leader.map(NodeId),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: 0,
-        }
-    }
-
-    fn seen(volume: VolumeState, failed: bool) -> LeaderView {
-        LeaderView { reachable: true, report: Some(Report { volume, failed }) }
-    }
-
-    #[test]
-    fn the_worst_fact_is_shown() {
-        let healthy = assignment(3, 3, Some(0));
-        let status = |view| derive(&healthy, view).status;
-        assert_eq!(status(seen(VolumeState::Normal, false)), Status::Online);
-        assert_eq!(status(seen(VolumeState::Low, false)), Status::Throttled);
-        assert_eq!(status(seen(VolumeState::HardFull, false)), Status::OutOfSpace);
-        assert_eq!(status(seen(VolumeState::Full, true)), Status::Failed);
-        assert_eq!(status(seen(VolumeState::Probing, false)), Status::Unknown);
-        let lagging = assignment(3, 2, Some(0));
-        assert_eq!(derive(&lagging, seen(VolumeState::Normal, false)).status, Status::UnderReplicated);
-        assert_eq!(derive(&lagging, seen(VolumeState::Full, false)).status, Status::OutOfSpace);
-        assert_eq!(
-            derive(&assignment(3, 0, None), seen(VolumeState::Normal, false)).status,
-            Status::NoLeader
-        );
-    }
-
-    #[test]
-    fn silence_never_improves_a_status() {
-        let healthy = assignment(1, 1, Some(0));
-        let mut view = seen(VolumeState::Full, false);
-        view.reachable = false;
-        let silent = derive(&healthy, view);
-        assert_eq!((silent.status, silent.last), (Status::Unknown, Some(Status::OutOfSpace)));
-        let never = derive(&healthy, LeaderView { reachable: true, report: None });
-        assert_eq!((never.status, never.last), (Status::Unknown, None));
-    }
-}
+mod tests;

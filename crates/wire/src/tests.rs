@@ -23,6 +23,7 @@ macro_rules! for_each_api {
             delete_topics DeleteTopicsRequest DeleteTopicsResponse;
             describe_cluster DescribeClusterRequest DescribeClusterResponse;
             describe_configs DescribeConfigsRequest DescribeConfigsResponse;
+            describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
             fetch FetchRequest FetchResponse;
             incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
             init_producer_id InitProducerIdRequest InitProducerIdResponse;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod doors;
+mod status;
 mod storage;
 
 use std::ops::Range;
@@ -38,7 +39,11 @@ async fn start(world: &World, disk: &SimDisk, net: Arc<dyn Net>) -> Node {
 
 /// As [`start`], with a bound of its own for the descriptors of logs.
 async fn start_with(world: &World, disk: &SimDisk, net: Arc<dyn Net>, descriptors_max: usize) -> Node {
-    let env = Env {
+    Node::start(config(), env(world, disk, net, descriptors_max)).await.unwrap()
+}
+
+fn env(world: &World, disk: &SimDisk, net: Arc<dyn Net>, descriptors_max: usize) -> Env {
+    Env {
         disk: Arc::new(disk.clone()),
         net,
         clock: world.clock.clone(),
@@ -47,8 +52,7 @@ async fn start_with(world: &World, disk: &SimDisk, net: Arc<dyn Net>, descriptor
         control: tokio::runtime::Handle::current(),
         descriptors_max,
         quiet: Arc::new(QuietLog::new(world.clock.clone())),
-    };
-    Node::start(config(), env).await.unwrap()
+    }
 }
 
 async fn stop(node: Node) {

@@ -1,56 +1,59 @@
-use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::DirectoryId;
-use forebay_log::volume;
-use forebay_meta::status::VolumeState;
-use forebay_replica::{Report, VolumeCounts};
+use forebay_base::{DirectoryId, NodeId, WallTime};
+use forebay_meta::{NodeView, VolumeReport, VolumeState};
 
-/// A report that is older than this is not believed any more: its monitor waits for a disk that does not answer.
-const STALE: Duration = Duration::from_secs(10);
-
-/// One data directory, as its monitor last reported it.
-#[derive(Debug, Clone)]
-pub(crate) struct VolumeFacts {
+/// One data directory, as its node last reported it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VolumeFacts<'a> {
+    /// Whose it is.
+    pub(crate) node: NodeId,
     /// Its identity.
     pub(crate) directory: DirectoryId,
     /// The report, in full.
-    pub(crate) report: Arc<Report>,
-    /// How long ago its space was looked at.
-    pub(crate) age: Duration,
-    /// How long it has been in its state.
-    pub(crate) in_state: Duration,
-    /// What was counted since the start.
-    pub(crate) counts: VolumeCounts,
+    pub(crate) report: &'a VolumeReport,
+    /// How long ago the report came.
+    heard_ago: Duration,
+    /// True if the report is the present.
+    is_present: bool,
 }
 
-impl VolumeFacts {
-    /// Its state; one that is well is not known to be so for ever.
-    pub(crate) fn state(&self) -> VolumeState {
-        match self.report.state {
-            volume::VolumeState::Normal | volume::VolumeState::Low if self.is_stale() => VolumeState::Probing,
-            volume::VolumeState::Normal => VolumeState::Normal,
-            volume::VolumeState::Low => VolumeState::Low,
-            volume::VolumeState::Full => VolumeState::Full,
-            volume::VolumeState::HardFull => VolumeState::HardFull,
-            volume::VolumeState::Failed => VolumeState::Failed,
-            volume::VolumeState::Probing => VolumeState::Probing,
-        }
+impl<'a> VolumeFacts<'a> {
+    /// The volumes of a node.
+    pub(crate) fn of(node: NodeId, view: &'a NodeView) -> impl Iterator<Item = Self> {
+        let volumes = view.last.iter().flat_map(|report| &report.volumes);
+        volumes.map(move |(directory, report)| VolumeFacts {
+            node,
+            directory: *directory,
+            report,
+            heard_ago: view.heard_ago,
+            is_present: view.is_reachable(),
+        })
+    }
+
+    /// Its state; `None` while its node is not heard of.
+    pub(crate) fn state(&self) -> Option<VolumeState> {
+        self.is_present.then(|| self.report.state_after(self.heard_ago))
+    }
+
+    /// Its state when its node was last heard of; only while that is not known to be the present one.
+    pub(crate) fn last_state(&self) -> Option<VolumeState> {
+        (!self.is_present).then_some(self.report.state)
     }
 
     /// What is wrong with it, as a sentence; `None` if nothing is.
     pub(crate) fn complaint(&self) -> Option<String> {
-        if self.is_stale() && self.report.state != volume::VolumeState::Failed {
-            return Some(format!(
-                "the disk of {} does not tell its free space: what is shown was true {} s ago",
-                self.report.path.display(),
-                self.age.as_secs()
-            ));
-        }
-        self.report.sentence()
+        self.report.complaint_after(self.heard_ago)
     }
 
-    fn is_stale(&self) -> bool {
-        self.age >= STALE
+    /// How old its figures are.
+    pub(crate) fn age(&self) -> Duration {
+        self.report.age + self.heard_ago
+    }
+
+    /// How long it has been in its state at `now`.
+    pub(crate) fn in_state(&self, now: WallTime) -> Duration {
+        let in_state = now.0.saturating_sub(self.report.since.0);
+        Duration::from_millis(u64::try_from(in_state).unwrap_or(0))
     }
 }

@@ -52,7 +52,12 @@ pub(super) async fn no_such_path(uri: Uri) -> HttpError {
     HttpError::missing(format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path()))
 }
 
-pub(super) async fn read_only(method: Method, uri: Uri) -> HttpError {
-    let sentence = format!("{} can only be read (GET), not {method}", uri.path());
+pub(super) async fn other_method(method: Method, uri: Uri) -> HttpError {
+    let path = uri.path();
+    let sentence = if method == Method::GET {
+        format!("{path} does something, and is asked for with POST, not {method}")
+    } else {
+        format!("{path} can only be read (GET), not {method}")
+    };
     HttpError { status: StatusCode::METHOD_NOT_ALLOWED, sentence }
 }

@@ -1,16 +1,14 @@
 use std::sync::Arc;
-use std::time::Duration;
 
-use forebay_base::{DirectoryId, PartitionId};
-use forebay_replica::Condition;
+use forebay_base::PartitionId;
 
-use crate::facts::{Facts, LogFacts, Memory, PartitionFacts, Quorum, VolumeFacts};
+use crate::facts::{Facts, LogFacts, Memory, PartitionFacts, Quorum};
 use crate::partitions::{Hosted, Place};
 use crate::shared::Shared;
 
 /// The facts of this moment.
 pub(super) fn facts(shared: Arc<Shared>) -> Facts {
-    let volumes = shared.volumes.iter().map(|(id, condition)| volume(&shared, *id, condition)).collect();
+    let volume_counts = shared.volumes.iter().map(|(id, condition)| (*id, condition.counts())).collect();
     let status = shared.controller.status();
     let (used, limit) = shared.budget.usage();
     let partitions = shared.partitions.clone();
@@ -28,7 +26,10 @@ pub(super) fn facts(shared: Arc<Shared>) -> Facts {
             limit_bytes: status.space_total,
             disk_silent_for: status.disk_silent_for,
         },
-        volumes,
+        liveness: shared.controller.liveness().borrow().clone(),
+        now: shared.clock.now(),
+        wall: shared.clock.wall(),
+        volume_counts,
         memory: Memory { used_bytes: used as u64, limit_bytes: limit as u64 },
         fetch_sessions: shared.fetch_sessions.counts(),
         min_insync_replicas: usize::try_from(shared.config.min_insync_replicas).unwrap_or(1),
@@ -37,21 +38,9 @@ pub(super) fn facts(shared: Arc<Shared>) -> Facts {
     }
 }
 
-fn volume(shared: &Shared, directory: DirectoryId, condition: &Condition) -> VolumeFacts {
-    let report = condition.report();
-    let in_state = shared.clock.wall().0.saturating_sub(report.since.0);
-    VolumeFacts {
-        directory,
-        age: shared.clock.now().since(report.sampled_at),
-        in_state: Duration::from_millis(u64::try_from(in_state).unwrap_or(0)),
-        counts: condition.counts(),
-        report,
-    }
-}
-
 fn partition(place: Place) -> PartitionFacts {
     match place {
-        Place::Unopened => PartitionFacts::default(),
+        Place::Unopened | Place::Tried(Hosted::Failed(_)) => PartitionFacts::default(),
         Place::Tried(Hosted::Open { partition, .. }) => {
             let view = partition.view();
             let log = LogFacts {
@@ -61,8 +50,7 @@ fn partition(place: Place) -> PartitionFacts {
                 stable: view.stable,
                 size_bytes: view.size_bytes,
             };
-            PartitionFacts { log: Some(log), failed: view.failed.clone() }
+            PartitionFacts { log: Some(log) }
         }
-        Place::Tried(Hosted::Failed(reason)) => PartitionFacts { log: None, failed: Some(reason) },
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP door: health, metrics and the read side of `/v1`. Loopback by default; it changes nothing.
+//! The HTTP door: health, metrics, the read side of `/v1`, and drills. Loopback by default; it changes no data.
 //!
 //! ```text
 //!   Door (bounded connections, patience) ── axum ── routes ── handler(&Facts) ── JSON
@@ -15,6 +15,7 @@ mod health;
 mod openapi;
 mod part;
 mod routes;
+mod sessions;
 mod topics;
 mod views;
 mod volumes;
@@ -28,6 +29,8 @@ use std::time::Duration;
 
 use axum::Router;
 use forebay_link::Listener;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -45,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct HttpState {
     gather: Arc<dyn Fn() -> Facts + Send + Sync>,
     metrics: Arc<Metrics>,
+    /// Breaks the sessions of all nodes with the controller; how many there were.
+    reset_sessions: Arc<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
 }
 
 impl fmt::Debug for HttpState {
@@ -56,8 +61,16 @@ impl fmt::Debug for HttpState {
 impl HttpState {
     /// The state for a node.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let metrics = shared.metrics.clone();
-        Self { gather: Arc::new(move || gather::facts(shared.clone())), metrics }
+        let (metrics, controller) = (shared.metrics.clone(), shared.controller.clone());
+        let reset_sessions = move || {
+            let controller = controller.clone();
+            async move { controller.reset_sessions().await }.boxed()
+        };
+        Self {
+            gather: Arc::new(move || gather::facts(shared.clone())),
+            metrics,
+            reset_sessions: Arc::new(reset_sessions),
+        }
     }
 
     /// Makes an answer from the facts of this moment. On a thread of its own: the page of a large cluster
@@ -89,5 +102,5 @@ fn router(state: HttpState) -> Router {
     let routes = routes::ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
-    routes.fallback(error::no_such_path).method_not_allowed_fallback(error::read_only).with_state(state)
+    routes.fallback(error::no_such_path).method_not_allowed_fallback(error::other_method).with_state(state)
 }

@@ -19,7 +19,7 @@ pub(super) fn describe() -> Value {
         "info": {
             "title": "Forebay",
             "version": VERSION,
-            "description": "Health, metrics and the state of the cluster. Read only; refusals are an Error.",
+            "description": "Health, metrics and the state of the cluster, and drills. Refusals are an Error.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
@@ -63,7 +63,7 @@ fn path(route: &Route) -> Value {
         parameters.push(parameter("name", "path", "The topic's name.", json!({ "type": "string" })));
         responses.insert("404".to_owned(), json_of("Error", "There is no such topic."));
     }
-    json!({ "get": { "summary": route.summary, "parameters": parameters, "responses": responses } })
+    json!({ route.method: { "summary": route.summary, "parameters": parameters, "responses": responses } })
 }
 
 fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value {
@@ -89,6 +89,7 @@ fn schemas() -> Value {
     let number = json!({ "type": "integer" });
     let numbers = json!({ "type": "array", "items": { "type": "integer" } });
     let maybe_number = json!({ "type": ["integer", "null"] });
+    let counts = json!({ "type": "object", "additionalProperties": number });
     let status = json!({ "enum": STATUSES });
     json!({
         "Error": object(json!({ "error": text })),
@@ -96,7 +97,7 @@ fn schemas() -> Value {
         "Readiness": object(json!({ "ready": flag, "reason": maybe_text, "complaints": texts })),
         "Cluster": object(json!({
             "cluster_id": text, "version": text, "node": number, "feature_level": number, "topics": number,
-            "partitions": number, "metadata": { "$ref": "#/components/schemas/Metadata" },
+            "partitions": number, "partitions_by_status": counts, "metadata": { "$ref": "#/components/schemas/Metadata" },
             "brokers": list_of("Broker"),
         })),
         "Metadata": object(json!({
@@ -106,7 +107,8 @@ fn schemas() -> Value {
         })),
         "Broker": object(json!({
             "id": number, "epoch": number, "rack": maybe_text, "endpoints": list_of("Endpoint"),
-            "directories": texts, "partitions_led": number,
+            "directories": texts, "partitions_led": number, "contact": { "enum": CONTACTS }, "sentence": text,
+            "heard_ms_ago": maybe_number,
         })),
         "Endpoint": object(json!({ "listener": text, "host": text, "port": number })),
         "TopicList": object(json!({ "topics": list_of("Topic"), "next": maybe_text })),
@@ -117,7 +119,8 @@ fn schemas() -> Value {
         })),
         "PartitionList": object(json!({ "topic": text, "partitions": list_of("Partition") })),
         "Partition": object(json!({
-            "index": number, "status": status, "last_status": maybe_text, "sentence": text,
+            "index": number, "status": status, "last_status": maybe_text,
+            "since_ms": maybe_number, "sentence": text,
             "leader": maybe_number, "leader_epoch": number, "partition_epoch": number, "replicas": numbers,
             "in_sync_replicas": numbers, "directories": texts,
             "log": { "anyOf": [{ "$ref": "#/components/schemas/Log" }, { "type": "null" }] },
@@ -133,10 +136,11 @@ fn schemas() -> Value {
             "idle_ms": number, "requests_in_work": number, "requests": number, "received_bytes": number,
             "sent_bytes": number,
         })),
+        "SessionsReset": object(json!({ "reset": number })),
         "VolumeList": object(json!({ "volumes": list_of("Volume") })),
         "Volume": object(json!({
-            "directory": text, "path": text, "state": { "enum": VOLUME_STATES }, "cause": text,
-            "since_ms": number, "sentence": maybe_text, "age_ms": number, "total_bytes": maybe_number,
+            "node": number, "directory": text, "path": text, "state": { "enum": VOLUME_STATES },
+            "last_state": maybe_text, "cause": text, "since_ms": number, "sentence": maybe_text, "age_ms": number, "total_bytes": maybe_number,
             "free_bytes": maybe_number, "free_files": maybe_number, "full_bytes": number,
             "resume_bytes": number, "reserve_left_bytes": number, "full_in_s": maybe_number,
         })),
@@ -146,4 +150,6 @@ fn schemas() -> Value {
 const STATUSES: [&str; 7] =
     ["Online", "Throttled", "UnderReplicated", "OutOfSpace", "Failed", "NoLeader", "Unknown"];
 
-const VOLUME_STATES: [&str; 6] = ["Normal", "Low", "Full", "HardFull", "Failed", "Probing"];
+const VOLUME_STATES: [&str; 7] = ["Normal", "Low", "Full", "HardFull", "Failed", "Probing", "Unknown"];
+
+const CONTACTS: [&str; 6] = ["Reachable", "Awaited", "Silent", "Broken", "Left", "Unheard"];

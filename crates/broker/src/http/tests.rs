@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use forebay_link::{Net, TcpNet};
-use forebay_log::volume::VolumeState;
+use forebay_meta::{VolumeReport, VolumeSpace, VolumeState};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,7 +25,11 @@ struct Served {
 }
 
 fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
-    HttpState { gather: Arc::new(facts), metrics: Arc::new(Metrics::of_no_log()) }
+    HttpState {
+        gather: Arc::new(facts),
+        metrics: Arc::new(Metrics::of_no_log()),
+        reset_sessions: Arc::new(|| async { 1 }.boxed()),
+    }
 }
 
 /// Status, head and body of one request.
@@ -94,8 +98,9 @@ async fn health_and_readiness() {
 async fn a_full_or_silent_disk_is_told_with_a_sentence() {
     let served = Served::start();
     served.set(|facts| {
-        let space = forebay_log::Space { total_bytes: 10, free_bytes: 0, free_files: u64::MAX };
-        facts.volumes[0] = testing::volume(Some(space), VolumeState::Full);
+        let space = VolumeSpace { total_bytes: 10, free_bytes: 0, free_files: None };
+        let volume = testing::volume(Some(space), VolumeState::Full);
+        facts.liveness = testing::heard(testing::with_volume(volume));
     });
     let (status, ready) = served.json("/readyz").await;
     assert_eq!(status, 200);
@@ -106,21 +111,45 @@ async fn a_full_or_silent_disk_is_told_with_a_sentence() {
         (&"Full".into(), &Value::Null)
     );
     assert_eq!(served.json("/v1/topics/orders").await.1["status"], "OutOfSpace");
-    let space = forebay_log::Space { total_bytes: 10, free_bytes: 5, free_files: 8 };
+    let space = VolumeSpace { total_bytes: 10, free_bytes: 5, free_files: Some(8) };
     served.set(move |facts| {
-        facts.volumes[0] = testing::volume(Some(space), VolumeState::Normal);
-        facts.volumes[0].age = Duration::from_secs(70);
+        let volume = testing::volume(Some(space), VolumeState::Normal);
+        let volume = VolumeReport { age: Duration::from_secs(70), ..volume };
+        facts.liveness = testing::heard(testing::with_volume(volume));
     });
     let volumes = served.json("/v1/volumes").await.1;
     let volume = &volumes["volumes"][0];
     assert_eq!((&volume["state"], &volume["age_ms"]), (&"Probing".into(), &70_000.into()));
     assert!(volume["sentence"].as_str().unwrap().ends_with("was true 70 s ago"), "{volume}");
     assert!(volume["free_bytes"].is_u64(), "{volume}");
+}
 
-    served.set(|facts| facts.volumes[0] = testing::volume(None, VolumeState::Probing));
+#[tokio::test]
+async fn a_node_whose_session_broke_is_unknown_with_what_was_last() {
+    let served = Served::start();
+    served.set(|facts| {
+        let volume = testing::volume(None, VolumeState::Full);
+        facts.liveness = testing::heard_and_broken(testing::with_volume(volume));
+        facts.now = forebay_base::Instant(2_000_000_000);
+    });
+    let partitions = served.json("/v1/topics/orders/partitions").await.1;
+    let partition = &partitions["partitions"][0];
+    assert_eq!((&partition["status"], &partition["last_status"]), (&"Unknown".into(), &"OutOfSpace".into()));
+    assert_eq!(partition["since_ms"], 14_000);
+    assert!(partition["sentence"].as_str().unwrap().contains("its session broke"), "{partition}");
     let volumes = served.json("/v1/volumes").await.1;
-    assert_eq!(volumes["volumes"][0]["state"], "Probing");
-    assert!(volumes["volumes"][0]["sentence"].as_str().unwrap().contains("not known"));
+    let volume = &volumes["volumes"][0];
+    assert_eq!((&volume["state"], &volume["last_state"]), (&"Unknown".into(), &"Full".into()));
+    assert_eq!((&volume["node"], &volume["age_ms"]), (&1.into(), &2_000.into()));
+    let cluster = served.json("/v1/cluster").await.1;
+    let broker = &cluster["brokers"][0];
+    assert_eq!((&broker["contact"], &broker["heard_ms_ago"]), (&"Broken".into(), &2_000.into()));
+    assert_eq!(cluster["partitions_by_status"], serde_json::json!({ "Unknown": 2 }));
+    let ready = served.json("/readyz").await.1;
+    assert!(ready["complaints"][0].as_str().unwrap().contains("does not hear of this node"), "{ready}");
+    let (_, _, page) = served.ask("GET", "/metrics").await;
+    assert!(page.contains("\nforebay_partitions{status=\"Unknown\"} 2\n"), "{page}");
+    assert!(page.contains("state=\"Unknown\"} 1\n") && page.contains("state=\"Full\"} 0\n"), "{page}");
 }
 
 #[tokio::test]
@@ -216,6 +245,11 @@ async fn what_does_not_exist_is_refused_with_a_sentence() {
     assert!(error["error"].as_str().unwrap().contains("/v1/openapi.json"));
     let (status, error) = served.json("/v1/topics/%ff").await;
     assert_eq!(status, 400, "{error}");
+    let (status, _, body) = served.ask("GET", "/v1/sessions/reset").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (405, r#"{"error":"/v1/sessions/reset does something, and is asked for with POST, not GET"}"#)
+    );
     let (status, _, body) = served.ask("POST", "/v1/topics").await;
     assert_eq!((status, body.as_str()), (405, r#"{"error":"/v1/topics can only be read (GET), not POST"}"#));
 }
@@ -255,6 +289,12 @@ async fn a_real_node_tells_of_itself() {
     let (_, _, body) = ask(address, "GET", "/v1/volumes").await;
     let volumes: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(volumes["volumes"][0]["state"], "Normal", "{body}");
+    let (status, _, body) = ask(address, "POST", "/v1/sessions/reset").await;
+    assert_eq!((status, body.as_str()), (200, r#"{"reset":1}"#));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !ask(address, "GET", "/v1/cluster").await.2.contains(r#""contact":"Reachable""#) {
+        assert!(tokio::time::Instant::now() < deadline, "no new session");
+    }
     let (_, _, page) = ask(address, "GET", "/metrics").await;
     for line in
         ["forebay_ready 1", "kafka_brokers 1", "kafka_controller_kafkacontroller_activecontrollercount 1"]
@@ -292,10 +332,11 @@ async fn the_openapi_document_tells_the_truth() {
         document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let routed: BTreeSet<&str> = routes::ROUTES.iter().map(|route| route.path).collect();
     assert_eq!(documented, routed);
-    for path in documented {
-        let (status, _, body) = served.ask("GET", &path.replace("{name}", "orders")).await;
+    for routes::Route { path, method, .. } in routes::ROUTES {
+        let asked = path.replace("{name}", "orders");
+        let (status, _, body) = served.ask(&method.to_uppercase(), &asked).await;
         assert_eq!(status, 200, "{path}");
-        let content = document["paths"][path]["get"]["responses"]["200"]["content"].as_object().unwrap();
+        let content = document["paths"][path][method]["responses"]["200"]["content"].as_object().unwrap();
         if let Some(json) = content.get("application/json") {
             fits(&document, &json["schema"], &serde_json::from_str(&body).unwrap(), path);
         }

@@ -1,12 +1,12 @@
 //! The shapes of the answers. `openapi` describes the same to programs; a test holds the two together.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use forebay_base::Offset;
-use forebay_log::Space;
-use forebay_meta::Topic;
-use forebay_meta::status::{Status, VolumeState};
+use forebay_base::{NodeId, Offset};
+use forebay_meta::status::Status;
 use forebay_meta::topic_config::FLUSH_ASYNC_WARNING;
+use forebay_meta::{Broker, Endpoint, Topic, VolumeSpace};
 use serde::Serialize;
 
 use crate::facts::{ConnectionFacts, Facts, LogFacts, PartitionRow, Quorum, VERSION, VolumeFacts};
@@ -43,6 +43,12 @@ impl ReadyView {
 }
 
 #[derive(Debug, Serialize)]
+pub(super) struct SessionsResetView {
+    /// Sessions that there were.
+    pub(super) reset: usize,
+}
+
+#[derive(Debug, Serialize)]
 pub(super) struct ClusterView {
     cluster_id: String,
     version: &'static str,
@@ -50,6 +56,8 @@ pub(super) struct ClusterView {
     feature_level: u16,
     topics: usize,
     partitions: u64,
+    /// How many partitions have which status; those that none has are left out.
+    partitions_by_status: BTreeMap<String, u64>,
     metadata: MetadataView,
     brokers: Vec<BrokerView>,
 }
@@ -74,6 +82,12 @@ struct BrokerView {
     endpoints: Vec<EndpointView>,
     directories: Vec<String>,
     partitions_led: u64,
+    /// How it and the controller stand: `Reachable` if it reports in time.
+    contact: String,
+    /// The same as a sentence.
+    sentence: String,
+    /// How long ago it last reported; `None` if the controller has not heard of it.
+    heard_ms_ago: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,22 +100,11 @@ struct EndpointView {
 impl ClusterView {
     pub(super) fn of(facts: &Facts) -> Self {
         let image = &facts.image;
-        let brokers = image.brokers.iter().map(|(node, broker)| BrokerView {
-            id: node.0,
-            epoch: broker.epoch.0,
-            rack: broker.rack.clone(),
-            endpoints: broker
-                .endpoints
-                .iter()
-                .map(|at| EndpointView {
-                    listener: at.listener.clone(),
-                    host: at.host.clone(),
-                    port: at.port,
-                })
-                .collect(),
-            directories: broker.directories.iter().map(ToString::to_string).collect(),
-            partitions_led: image.led_by(*node),
-        });
+        let brokers = image.brokers.iter().map(|(node, broker)| BrokerView::of(facts, *node, broker));
+        let mut partitions_by_status = BTreeMap::new();
+        for row in facts.partitions() {
+            *partitions_by_status.entry(facts.status(&row).status.to_string()).or_default() += 1;
+        }
         Self {
             cluster_id: image.cluster.to_string(),
             version: VERSION,
@@ -109,10 +112,37 @@ impl ClusterView {
             feature_level: image.feature_level,
             topics: image.topics.len(),
             partitions: image.partition_count,
+            partitions_by_status,
             metadata: MetadataView::of(image.index, &facts.quorum),
             brokers: brokers.collect(),
         }
     }
+}
+
+impl BrokerView {
+    fn of(facts: &Facts, node: NodeId, broker: &Broker) -> Self {
+        let view = facts.view(node);
+        let endpoint = |at: &Endpoint| EndpointView {
+            listener: at.listener.clone(),
+            host: at.host.clone(),
+            port: at.port,
+        };
+        Self {
+            id: node.0,
+            epoch: broker.epoch.0,
+            rack: broker.rack.clone(),
+            endpoints: broker.endpoints.iter().map(endpoint).collect(),
+            directories: broker.directories.iter().map(ToString::to_string).collect(),
+            partitions_led: facts.image.led_by(node),
+            contact: view.contact.to_string(),
+            sentence: view.sentence(),
+            heard_ms_ago: view.last.is_some().then(|| millis(view.heard_ago)),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl MetadataView {
@@ -190,6 +220,8 @@ pub(super) struct PartitionView {
     status: String,
     /// With status Unknown: what it was when the leader was last heard of.
     last_status: Option<String>,
+    /// Wall time since when it is so, where that is known; with status Unknown, when the leader was last heard of.
+    since_ms: Option<i64>,
     sentence: String,
     leader: Option<i32>,
     leader_epoch: i32,
@@ -213,11 +245,12 @@ struct LogView {
 impl PartitionView {
     pub(super) fn of(facts: &Facts, row: &PartitionRow<'_>) -> Self {
         let derived = facts.status(row);
-        let numbers = |nodes: &[forebay_base::NodeId]| nodes.iter().map(|node| node.0).collect();
+        let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
         Self {
             index: row.index,
             status: derived.status.to_string(),
             last_status: derived.last.map(|last| last.to_string()),
+            since_ms: derived.since.map(|since| since.0),
             sentence: derived.sentence,
             leader: row.assignment.leader.map(|leader| leader.0),
             leader_epoch: row.assignment.leader_epoch.0,
@@ -300,14 +333,18 @@ impl ConnectionView {
 
 #[derive(Debug, Serialize)]
 pub(super) struct VolumeListView {
-    pub(super) volumes: Vec<VolumeView>,
+    volumes: Vec<VolumeView>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct VolumeView {
+struct VolumeView {
+    node: i32,
     directory: String,
     path: String,
-    state: &'static str,
+    /// `Unknown` while its node is not heard of.
+    state: String,
+    /// With state Unknown: what it was when its node was last heard of.
+    last_state: Option<String>,
     /// Why it is in that state.
     cause: String,
     /// Wall time since when.
@@ -330,30 +367,37 @@ pub(super) struct VolumeView {
     full_in_s: Option<u64>,
 }
 
+impl VolumeListView {
+    /// The volumes of all nodes that have ever reported.
+    pub(super) fn of(facts: &Facts) -> Self {
+        let mut volumes = Vec::new();
+        for node in facts.image.brokers.keys() {
+            let view = facts.view(*node);
+            volumes.extend(VolumeFacts::of(*node, &view).map(|volume| VolumeView::of(&volume)));
+        }
+        Self { volumes }
+    }
+}
+
 impl VolumeView {
-    pub(super) fn of(volume: &VolumeFacts) -> Self {
-        let report = &volume.report;
-        let space = |of: fn(&Space) -> u64| report.space.as_ref().map(of);
+    fn of(volume: &VolumeFacts<'_>) -> Self {
+        let report = volume.report;
+        let space = |of: fn(&VolumeSpace) -> u64| report.space.as_ref().map(of);
         Self {
+            node: volume.node.0,
             directory: volume.directory.to_string(),
-            path: report.path.display().to_string(),
-            state: match volume.state() {
-                VolumeState::Normal => "Normal",
-                VolumeState::Low => "Low",
-                VolumeState::Full => "Full",
-                VolumeState::HardFull => "HardFull",
-                VolumeState::Failed => "Failed",
-                VolumeState::Probing => "Probing",
-            },
-            cause: report.cause.to_string(),
+            path: report.path.clone(),
+            state: volume.state().map_or_else(|| "Unknown".to_owned(), |state| state.to_string()),
+            last_state: volume.last_state().map(|state| state.to_string()),
+            cause: report.cause.clone(),
             since_ms: report.since.0,
             sentence: volume.complaint(),
-            age_ms: u64::try_from(volume.age.as_millis()).unwrap_or(u64::MAX),
+            age_ms: millis(volume.age()),
             total_bytes: space(|space| space.total_bytes),
             free_bytes: space(|space| space.free_bytes),
-            free_files: space(|space| space.free_files).filter(|files| *files != u64::MAX),
-            full_bytes: report.marks.full_bytes,
-            resume_bytes: report.marks.resume_bytes,
+            free_files: report.space.and_then(|space| space.free_files),
+            full_bytes: report.full_bytes,
+            resume_bytes: report.resume_bytes,
             reserve_left_bytes: report.reserve_left_bytes,
             full_in_s: report.full_in.map(|full_in| full_in.as_secs()),
         }

@@ -1,10 +1,9 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::views::{VolumeListView, VolumeView};
+use super::views::VolumeListView;
 use super::{HttpError, HttpState};
 
 pub(super) async fn list(State(state): State<HttpState>) -> Result<Json<VolumeListView>, HttpError> {
-    let list = state.answer(|facts, _| facts.volumes.iter().map(VolumeView::of).collect());
-    list.await.map(|volumes| Json(VolumeListView { volumes }))
+    state.answer(|facts, _| VolumeListView::of(facts)).await.map(Json)
 }

@@ -58,7 +58,7 @@ const fn right(api: ApiKey, operation: Operation, resource: Resource) -> Right {
 }
 
 /// The one authorisation table: a row per API key served. A request without a row is refused.
-pub(crate) const RIGHTS: [Right; 14] = [
+pub(crate) const RIGHTS: [Right; 15] = [
     right(ApiKey::ApiVersions, Operation::Describe, Resource::None),
     right(ApiKey::Metadata, Operation::Describe, Resource::Topic),
     right(ApiKey::Produce, Operation::Write, Resource::Topic),
@@ -72,6 +72,7 @@ pub(crate) const RIGHTS: [Right; 14] = [
     right(ApiKey::DescribeConfigs, Operation::DescribeConfigs, Resource::Topic),
     right(ApiKey::IncrementalAlterConfigs, Operation::AlterConfigs, Resource::Topic),
     right(ApiKey::DescribeCluster, Operation::Describe, Resource::Cluster),
+    right(ApiKey::DescribeLogDirs, Operation::Describe, Resource::Cluster),
     right(ApiKey::InitProducerId, Operation::IdempotentWrite, Resource::Cluster),
 ];
 

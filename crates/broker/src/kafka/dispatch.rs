@@ -21,8 +21,8 @@ use super::sending::Ready;
 use super::session::Session;
 use super::{
     api_versions, auth, create_partitions, create_topics, delete_records, delete_topics, describe_cluster,
-    describe_configs, fetch, incremental_alter_configs, init_producer_id, list_offsets, metadata,
-    offset_for_leader_epoch, produce,
+    describe_configs, describe_log_dirs, fetch, incremental_alter_configs, init_producer_id, list_offsets,
+    metadata, offset_for_leader_epoch, produce,
 };
 use crate::shared::{SameMoment, Shared};
 
@@ -225,6 +225,7 @@ fn route(call: Call, header: RequestHeader, body: Decoder) -> Begun {
         ApiKey::DescribeConfigs => exclusive!(call, header, body, describe_configs),
         ApiKey::IncrementalAlterConfigs => exclusive!(call, header, body, incremental_alter_configs),
         ApiKey::DescribeCluster => exclusive!(call, header, body, describe_cluster),
+        ApiKey::DescribeLogDirs => exclusive!(call, header, body, describe_log_dirs),
         ApiKey::OffsetForLeaderEpoch => exclusive!(call, header, body, offset_for_leader_epoch),
         ApiKey::InitProducerId => exclusive!(call, header, body, init_producer_id),
         other => Begun::Refused(format!("{other} is not served")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use forebay_log::volume;
+use forebay_meta::{VolumeSpace, VolumeState};
 use forebay_wire::kafka::api;
 
 use super::families::*;
@@ -21,7 +21,6 @@ pub(super) fn page(metrics: &Metrics, facts: &Facts) -> String {
     fetch_sessions(&mut page, facts);
     quorum(&mut page, facts);
     memory_and_volumes(&mut page, facts);
-    volume_states(&mut page, facts);
     topics(&mut page, metrics);
     let rows: Vec<Row<'_>> = facts.partitions().map(Row::new).collect();
     node_totals(&mut page, facts, &rows);
@@ -127,67 +126,89 @@ fn quorum(page: &mut Page, facts: &Facts) {
 fn memory_and_volumes(page: &mut Page, facts: &Facts) {
     page.single(&REQUEST_MEMORY, facts.memory.used_bytes);
     page.single(&REQUEST_MEMORY_LIMIT, facts.memory.limit_bytes);
-    let known: Vec<_> = facts
-        .volumes
-        .iter()
-        .filter_map(|volume| {
-            let space = volume.report.space.as_ref()?;
-            Some((volume.directory.to_string(), volume.report.path.display().to_string(), space))
-        })
-        .collect();
+    let view = facts.view(facts.node);
+    let volumes: Vec<Volume<'_>> = VolumeFacts::of(facts.node, &view).map(Volume::new).collect();
     page.family(&VOLUME_FREE, |samples| {
-        known.iter().for_each(|(id, path, space)| samples.add(&[id, path], space.free_bytes));
+        spaces(&volumes).for_each(|(of, space)| samples.add(&of.names(), space.free_bytes));
     });
     page.family(&VOLUME_TOTAL, |samples| {
-        known.iter().for_each(|(id, path, space)| samples.add(&[id, path], space.total_bytes));
+        spaces(&volumes).for_each(|(of, space)| samples.add(&of.names(), space.total_bytes));
     });
     page.family(&VOLUME_FILES, |samples| {
-        known.iter().for_each(|(id, path, space)| samples.add(&[id, path], space.free_files));
+        let bounded = spaces(&volumes).filter_map(|(of, space)| Some((of, space.free_files?)));
+        bounded.for_each(|(of, free_files)| samples.add(&of.names(), free_files));
     });
+    volume_states(page, facts, &volumes);
+    volume_counts(page, facts, &volumes);
 }
 
-/// What the monitor of each volume says of it.
-fn volume_states(page: &mut Page, facts: &Facts) {
-    let names =
-        |volume: &VolumeFacts| [volume.directory.to_string(), volume.report.path.display().to_string()];
-    let all: Vec<_> = facts.volumes.iter().map(|volume| (names(volume), volume)).collect();
+/// A volume of this node with its names as text, which every one of its series needs.
+struct Volume<'a> {
+    facts: VolumeFacts<'a>,
+    id: String,
+}
+
+impl<'a> Volume<'a> {
+    fn new(facts: VolumeFacts<'a>) -> Self {
+        Self { id: facts.directory.to_string(), facts }
+    }
+
+    fn names(&self) -> [&str; 2] {
+        [&self.id, &self.facts.report.path]
+    }
+}
+
+fn spaces<'a>(volumes: &'a [Volume<'a>]) -> impl Iterator<Item = (&'a Volume<'a>, VolumeSpace)> {
+    volumes.iter().filter_map(|volume| Some((volume, volume.facts.report.space?)))
+}
+
+/// What this node reports of its volumes.
+fn volume_states(page: &mut Page, facts: &Facts, volumes: &[Volume<'_>]) {
     page.family(&VOLUME_STATE, |samples| {
-        for ([id, path], volume) in &all {
-            for state in volume::VolumeState::ALL {
-                samples.add(&[id, path, &state.to_string()], u8::from(volume.report.state == state));
+        for volume in volumes {
+            let ([id, path], present) = (volume.names(), volume.facts.state());
+            for state in VolumeState::ALL {
+                samples.add(&[id, path, &state.to_string()], u8::from(present == Some(state)));
             }
+            samples.add(&[id, path, "Unknown"], u8::from(present.is_none()));
         }
     });
     page.family(&VOLUME_IN_STATE, |samples| {
-        all.iter().for_each(|([id, path], volume)| samples.add(&[id, path], volume.in_state.as_secs()));
+        volumes.iter().for_each(|of| samples.add(&of.names(), of.facts.in_state(facts.wall).as_secs()));
     });
     page.family(&VOLUME_FULL_IN, |samples| {
-        for ([id, path], volume) in &all {
-            if let Some(full_in) = volume.report.full_in {
-                samples.add(&[id, path], full_in.as_secs());
-            }
-        }
+        let filling = volumes.iter().filter_map(|of| Some((of, of.facts.report.full_in?)));
+        filling.for_each(|(of, full_in)| samples.add(&of.names(), full_in.as_secs()));
     });
     page.family(&VOLUME_RESERVE, |samples| {
-        all.iter()
-            .for_each(|([id, path], volume)| samples.add(&[id, path], volume.report.reserve_left_bytes));
+        volumes.iter().for_each(|of| samples.add(&of.names(), of.facts.report.reserve_left_bytes));
     });
+}
+
+/// What was counted of them.
+fn volume_counts(page: &mut Page, facts: &Facts, volumes: &[Volume<'_>]) {
+    let counted = || {
+        let counts = |of: &VolumeFacts<'_>| facts.volume_counts.get(&of.directory);
+        volumes.iter().filter_map(move |of| Some((of.names(), counts(&of.facts)?)))
+    };
     page.family(&VOLUME_TRANSITIONS, |samples| {
-        all.iter().for_each(|([id, path], volume)| samples.add(&[id, path], volume.counts.transitions));
+        counted().for_each(|(names, counts)| samples.add(&names, counts.transitions));
     });
     page.family(&VOLUME_REFUSED, |samples| {
-        for ([id, path], volume) in &all {
-            let refused = volume.counts.refused.iter();
-            refused.for_each(|(state, count)| samples.add(&[id, path, &state.to_string()], count));
+        for ([id, path], counts) in counted() {
+            counts
+                .refused
+                .iter()
+                .for_each(|(state, count)| samples.add(&[id, path, &state.to_string()], count));
         }
     });
     page.family(&VOLUME_NO_ROOM, |samples| {
-        for ([id, path], volume) in &all {
-            volume.counts.no_room.iter().for_each(|(op, count)| samples.add(&[id, path, op], count));
+        for ([id, path], counts) in counted() {
+            counts.no_room.iter().for_each(|(op, count)| samples.add(&[id, path, op], count));
         }
     });
     page.family(&VOLUME_FAULTS, |samples| {
-        all.iter().for_each(|([id, path], volume)| samples.add(&[id, path], volume.counts.faults));
+        counted().for_each(|(names, counts)| samples.add(&names, counts.faults));
     });
 }
 

@@ -6,7 +6,7 @@ use forebay_wire::kafka::error_code::ErrorCode;
 
 use super::clients::CLIENT_SOFTWARE_MAX;
 use super::*;
-use crate::facts::testing::{facts, partition};
+use crate::facts::testing::{facts, heard, with_failed};
 
 /// The series of a page, as (name with labels, value).
 fn series(page: &str) -> BTreeMap<&str, &str> {
@@ -168,10 +168,7 @@ fn connections_are_counted_while_they_are_open() {
 #[test]
 fn a_failed_partition_is_shown_as_failed() {
     let mut facts = facts();
-    facts.hosted = Box::new(|id| {
-        let failed = (id.index == 1).then(|| "the disk said no".into());
-        Some(crate::facts::PartitionFacts { failed, ..partition() })
-    });
+    facts.liveness = heard(with_failed(1, "the disk said no"));
     let page = Metrics::of_no_log().render(&facts);
     assert!(page.contains("\nforebay_partitions{status=\"Failed\"} 1\n"), "{page}");
     assert_eq!(facts.complaints().len(), 1);

@@ -97,6 +97,7 @@ apis! {
         InitProducerId 22, 0..=4, 0..=4, 2;
         OffsetForLeaderEpoch 23, 2..=4, 2..=4, 4;
         DescribeConfigs 32, 1..=4, 1..=4, 4;
+        DescribeLogDirs 35, 1..=4, 1..=4, 2;
         CreatePartitions 37, 0..=3, 0..=3, 2;
         IncrementalAlterConfigs 44, 0..=1, 0..=1, 1;
         DescribeCluster 60, 0..=1, 0..=1, 0;
@@ -126,7 +127,6 @@ apis! {
         DeleteAcls 31;
         AlterConfigs 33;
         AlterReplicaLogDirs 34;
-        DescribeLogDirs 35;
         SaslAuthenticate 36;
         CreateDelegationToken 38;
         RenewDelegationToken 39;
