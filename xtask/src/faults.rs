@@ -15,7 +15,7 @@ struct Fault {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 4] = [
     Fault {
         name: "power_cut",
         mounts: true,
@@ -31,13 +31,7 @@ const FAULTS: [Fault; 5] = [
     Fault {
         name: "full",
         mounts: true,
-        arguments: &["--ignored", "--nocapture", "--test-threads=1"],
-        settings: &[],
-    },
-    Fault {
-        name: "disk_full",
-        mounts: true,
-        arguments: &["--ignored", "--nocapture", "--test-threads=1"],
+        arguments: &["--ignored", "--nocapture", "--test-threads=2"],
         settings: &[],
     },
     Fault {
@@ -148,7 +142,7 @@ mod tests {
     fn a_name_that_is_not_known_is_refused() {
         let refused = run(Path::new("."), &["freeze", "flood"]).unwrap_err();
         assert!(
-            refused.contains("'flood'") && refused.contains("power_cut, freeze, full, disk_full, slow_parts"),
+            refused.contains("'flood'") && refused.contains("power_cut, freeze, full, slow_parts"),
             "{refused}"
         );
     }

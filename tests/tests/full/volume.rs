@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,15 +7,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use forebay_tests::{FsKind, LoopFs};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-/// What somebody else keeps on the volume, and removes to free space: clients alone would fill it to the last byte.
-const KEPT: &str = "kept";
-const KEPT_BYTES: usize = 16 << 20;
+use crate::MIB;
 
 /// How often the adversary looks for bytes that came free.
-const GRAB_EVERY: Duration = Duration::from_millis(20);
+const GRAB_EVERY: Duration = Duration::from_micros(200);
 
-/// A small file system for one server. Declare it before the server.
+const STEP_BYTES: u64 = 64 * MIB;
+const PAGE_BYTES: u64 = 4_096;
+
+/// A small file system for one server, shared with somebody else's file. Declare it before the server.
 pub(crate) struct Volume {
     fs: LoopFs,
     kind: FsKind,
@@ -24,26 +26,27 @@ pub(crate) struct Volume {
 impl Volume {
     /// Makes and mounts one, as small as its kind allows.
     pub(crate) fn new(kind: FsKind) -> Self {
-        let bytes = match kind {
-            FsKind::Tmpfs => 64 << 20,
-            FsKind::Ext4 => 128 << 20,
-            FsKind::Xfs => 320 << 20,
+        let mib = match kind {
+            FsKind::Tmpfs => 64,
+            FsKind::Ext4 => 128,
+            FsKind::Xfs => 320,
         };
-        Self::sized(kind, bytes)
+        Self::sized(kind, mib)
     }
 
-    /// The same, of so many bytes.
-    pub(crate) fn sized(kind: FsKind, bytes: u64) -> Self {
-        let fs = LoopFs::sized(kind, bytes);
-        let mut kept = File::create(fs.dir().join(KEPT)).expect("a file");
-        kept.write_all(&vec![0xEE; KEPT_BYTES]).expect("an empty volume takes it");
-        kept.sync_all().expect("a sync");
-        Self { fs, kind }
+    /// The same, of so many MiB.
+    pub(crate) fn sized(kind: FsKind, mib: u64) -> Self {
+        Self { fs: LoopFs::sized(kind, mib * MIB), kind }
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.fs.dir()
     }
 
     /// Where a server puts its data.
     pub(crate) fn data(&self) -> PathBuf {
-        self.fs.dir().join("data")
+        self.dir().join("data")
     }
 
     /// False for what has no device behind it.
@@ -51,9 +54,15 @@ impl Volume {
         self.kind != FsKind::Tmpfs
     }
 
+    /// Bytes that are free.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        let stat = statvfs(self.dir()).expect("a file system tells its space");
+        stat.f_bavail * stat.f_frsize
+    }
+
     /// True if the file system gives no page for one more file.
     pub(crate) fn is_full(&self) -> bool {
-        let path = self.fs.dir().join("probe");
+        let path = self.dir().join("probe");
         let written = File::create(&path).and_then(|mut file| {
             file.write_all(&[1; 64 * 1024])?;
             file.sync_all()
@@ -62,25 +71,51 @@ impl Volume {
         written.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
     }
 
-    /// Takes all that is free, and whatever comes free, until it is dropped.
+    /// Somebody else takes all that is free.
+    pub(crate) fn fill(&self) {
+        self.fill_but(0);
+    }
+
+    /// Somebody else leaves so many bytes free, about.
+    pub(crate) fn fill_but(&self, left: u64) {
+        take(&self.other(), self.free_bytes().saturating_sub(left));
+    }
+
+    /// Somebody else keeps so many bytes and gives the others back. What they gave back.
+    pub(crate) fn free_but(&self, kept: u64) -> u64 {
+        let file = self.other();
+        let len = length(&file);
+        file.set_len(kept.min(len)).expect("a file shrinks on a full disk");
+        len - kept.min(len)
+    }
+
+    /// Bytes that somebody else has.
+    pub(crate) fn others_bytes(&self) -> u64 {
+        length(&self.other())
+    }
+
+    /// An adversary takes all that is free, and whatever comes free.
     pub(crate) fn grab(&self) -> Grabber {
-        let (path, stop) = (self.fs.dir().join(KEPT), Arc::<AtomicBool>::default());
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).expect("a file");
-        take_all(&mut file);
+        let (file, stop) = (self.other(), Arc::<AtomicBool>::default());
+        take(&file, u64::MAX);
         let told = stop.clone();
         let adversary = std::thread::spawn(move || {
             while !told.load(Ordering::Relaxed) {
-                take_all(&mut file);
+                take(&file, u64::MAX);
                 std::thread::sleep(GRAB_EVERY);
             }
         });
-        Grabber { path, stop, adversary: Some(adversary) }
+        Grabber { stop, adversary: Some(adversary) }
+    }
+
+    fn other(&self) -> File {
+        let path = self.dir().join("somebody-elses");
+        File::options().write(true).create(true).truncate(false).open(path).expect("a file")
     }
 }
 
-/// An adversary that leaves no byte free. Dropping it frees what it took, and what was kept.
+/// Ends when it is dropped; what it took stays taken.
 pub(crate) struct Grabber {
-    path: PathBuf,
     stop: Arc<AtomicBool>,
     adversary: Option<JoinHandle<()>>,
 }
@@ -89,17 +124,25 @@ impl Drop for Grabber {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.adversary.take().map(JoinHandle::join);
-        let removed = std::fs::remove_file(&self.path);
-        let well = ended.is_none_or(|ended| ended.is_ok()) && removed.is_ok();
-        assert!(well || std::thread::panicking(), "what was grabbed is not freed");
+        assert!(ended.is_none_or(|ended| ended.is_ok()) || std::thread::panicking());
     }
 }
 
-/// Writes until nothing more is taken, in large steps first.
-fn take_all(file: &mut File) {
-    let bytes = vec![0xEE; 1 << 20];
-    for step in [1 << 20, 64 << 10, 4 << 10, 512] {
-        while file.write(&bytes[..step]).is_ok_and(|written| written > 0) {}
+/// Adds to the file what can be had, at most so many bytes, in large steps first.
+fn take(file: &File, bytes_max: u64) {
+    let (end, mut step) = (length(file).saturating_add(bytes_max), STEP_BYTES);
+    while step >= PAGE_BYTES {
+        let at = length(file);
+        let next = step.min(end - at) / PAGE_BYTES * PAGE_BYTES;
+        if next == 0 {
+            return;
+        }
+        if fallocate(file, FallocateFlags::empty(), at, next).is_err() {
+            step = next / 2;
+        }
     }
-    let _ = file.sync_data();
+}
+
+fn length(file: &File) -> u64 {
+    file.metadata().expect("an open file").len()
 }
