@@ -43,10 +43,11 @@ const FAULTS: [Fault; 4] = [
 ];
 
 /// Programs that the mounting tests call, and where Debian has them.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 6] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
     ("xfs_io", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
     ("fsfreeze", "util-linux"),
     ("mount", "mount"),
 ];

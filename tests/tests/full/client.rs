@@ -1,10 +1,11 @@
 use std::time::{Duration, Instant};
 
-use forebay_base::Id128;
+use forebay_base::{Id128, ProducerId};
 use forebay_records::{BatchBuilder, Records, batches, verify_crc};
-use forebay_tests::requests::{create, delete_records, fetch, list_offsets, produce};
+use forebay_tests::requests::{configure, create, delete_records, fetch, list_offsets, produce};
 use forebay_tests::{Conn, Server, number_of, numbered_value};
 use forebay_wire::kafka::delete_topics::DeleteTopicsRequest;
+use forebay_wire::kafka::init_producer_id::InitProducerIdRequest;
 
 use crate::BACK_ALWAYS;
 
@@ -35,6 +36,9 @@ pub(crate) struct Client {
     topic: String,
     /// Records acknowledged, by partition.
     stored: Vec<u64>,
+    /// First number and count of the last batch acknowledged, by partition.
+    last: Vec<(u64, u64)>,
+    producer: ProducerId,
     refused_with: i16,
 }
 
@@ -45,14 +49,16 @@ impl Client {
         let configs = [&[("retention.ms", "-1"), ("segment.bytes", "4194304")], configs].concat();
         let made = conn.call(5, &create(topic, partitions, &configs));
         assert_eq!(made.topics[0].error_code, 0, "{:?}", made.topics[0].error_message);
-        let stored = vec![0; partitions as usize];
-        Self { conn, topic: topic.to_owned(), stored, refused_with: STORAGE_ERROR }
+        let (stored, last) = (vec![0; partitions as usize], vec![(0, 0); partitions as usize]);
+        let producer = producer_id(&mut conn);
+        Self { conn, topic: topic.to_owned(), stored, last, producer, refused_with: STORAGE_ERROR }
     }
 
     /// Another one of the same topic, over a connection of its own.
     pub(crate) fn beside(&self, server: &Server) -> Self {
-        let (topic, stored) = (self.topic.clone(), self.stored.clone());
-        Self { conn: server.conn(), topic, stored, refused_with: self.refused_with }
+        let (topic, stored, last) = (self.topic.clone(), self.stored.clone(), self.last.clone());
+        let (producer, refused_with) = (self.producer, self.refused_with);
+        Self { conn: server.conn(), topic, stored, last, producer, refused_with }
     }
 
     /// Over a new connection.
@@ -73,7 +79,24 @@ impl Client {
     /// Sends so many records to a partition as one batch, for stable storage.
     pub(crate) fn produce(&mut self, partition: usize, count: u64) -> Produced {
         let first = self.stored[partition];
-        let mut batch = BatchBuilder::new();
+        let produced = self.send(partition, first, count);
+        if produced == Produced::Stored {
+            self.stored[partition] += count;
+            self.last[partition] = (first, count);
+        }
+        produced
+    }
+
+    /// Sends the last batch of each partition again, which is acknowledged for what it is: see [`Client::send`].
+    pub(crate) fn repeat(&mut self) {
+        for partition in 0..self.stored.len() {
+            let (first, count) = self.last[partition];
+            assert!(count == 0 || self.send(partition, first, count) == Produced::Stored);
+        }
+    }
+
+    fn send(&mut self, partition: usize, first: u64, count: u64) -> Produced {
+        let mut batch = BatchBuilder::new().producer(self.producer, 0, first as i32);
         for number in first..first + count {
             batch.push(1_000, Some(&[7; KEY_BYTES]), Some(&numbered_value(number, VALUE_BYTES)), &[]);
         }
@@ -82,7 +105,6 @@ impl Client {
         let part = answer.responses.remove(0).partition_responses.remove(0);
         if part.error_code == 0 {
             assert_eq!(part.base_offset, first as i64, "nothing that was refused is in the log");
-            self.stored[partition] += count;
             return Produced::Stored;
         }
         assert_eq!(part.error_code, self.refused_with, "{:?}", part.error_message);
@@ -175,11 +197,25 @@ impl Client {
         assert_eq!(self.conn.call(5, &request).responses[0].error_code, 0);
     }
 
+    /// Changes a setting of the topic.
+    pub(crate) fn configure(&mut self, name: &str, value: &str) {
+        let answer = self.conn.call(1, &configure(&self.topic, name, value));
+        assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
+    }
+
     /// Makes another topic: the code and the sentence.
     pub(crate) fn create_topic(&mut self, name: &str) -> (i16, String) {
         let made = self.conn.call(5, &create(name, 1, &[])).topics.remove(0);
         (made.error_code, made.error_message.map(|text| text.to_string()).unwrap_or_default())
     }
+}
+
+/// An id that no producer had before.
+pub(crate) fn producer_id(conn: &mut Conn) -> ProducerId {
+    let request = InitProducerIdRequest { transaction_timeout_ms: 60_000, ..Default::default() };
+    let answer = conn.call(4, &request);
+    assert_eq!(answer.error_code, 0, "{answer:?}");
+    ProducerId(answer.producer_id)
 }
 
 /// Fetches below the high watermark and looks at every byte: the offset that comes next, or what is wrong.

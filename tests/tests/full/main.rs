@@ -12,9 +12,12 @@
     reason = "tests stand outside the product: they panic, read clocks and print"
 )]
 
+mod adversary;
 mod client;
 mod cycles;
 mod freeing;
+mod limits;
+mod moments;
 mod readers;
 mod reading;
 mod refusing;

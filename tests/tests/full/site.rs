@@ -1,3 +1,4 @@
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use forebay_tests::{Server, get};
@@ -16,7 +17,12 @@ pub(crate) struct Site {
 impl Site {
     /// Starts it.
     pub(crate) fn start(volume: &Volume) -> Self {
-        let mut server = Server::prepare(&[]);
+        Self::with(volume, &[])
+    }
+
+    /// The same with some settings of its own.
+    pub(crate) fn with(volume: &Volume, settings: &[(&str, &str)]) -> Self {
+        let mut server = Server::prepare(settings);
         server.keep_data_in(volume.data());
         server.spawn();
         server.wait_ready();
@@ -37,7 +43,6 @@ impl Site {
     pub(crate) fn volume(&self) -> serde_json::Value {
         self.page("/v1/volumes")["volumes"][0].clone()
     }
-
     /// What users are shown of a topic.
     pub(crate) fn status(&self, topic: &str) -> String {
         self.page(&format!("/v1/topics/{topic}"))["status"].as_str().unwrap_or_default().to_owned()
@@ -57,6 +62,22 @@ impl Site {
     pub(crate) fn moves(&self, from: &str, to: &str) -> usize {
         let hop = format!("from={from} to={to} ");
         self.server.lines().warnings().filter(|line| line.contains(&hop)).count()
+    }
+
+    /// The sum of all series of a metric.
+    pub(crate) fn count(&self, family: &str) -> f64 {
+        let (_, page) = get(self.server.http(), "/metrics").unwrap();
+        let values = page.lines().filter_map(|line| line.strip_prefix(family)?.split_once("} "));
+        values.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+    }
+
+    /// Bytes that the segments of all partitions take on the volume.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        let partitions = std::fs::read_dir(self.server.data().join("partitions")).unwrap().flatten();
+        let files =
+            partitions.flat_map(|partition| std::fs::read_dir(partition.path()).into_iter().flatten());
+        let segments = files.flatten().filter(|file| file.path().extension().is_some_and(|it| it == "log"));
+        segments.filter_map(|file| file.metadata().ok()).map(|file| file.blocks() * 512).sum()
     }
 
     /// Nothing broke an invariant.

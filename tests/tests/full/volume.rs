@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,6 +15,7 @@ use crate::MIB;
 /// How often the adversary looks for bytes that came free.
 const GRAB_EVERY: Duration = Duration::from_micros(200);
 
+const OTHER: &str = "somebody-elses";
 const STEP_BYTES: u64 = 64 * MIB;
 const PAGE_BYTES: u64 = 4_096;
 
@@ -21,6 +23,8 @@ const PAGE_BYTES: u64 = 4_096;
 pub(crate) struct Volume {
     fs: LoopFs,
     kind: FsKind,
+    /// The part of it that has a quota, if one has.
+    within: Option<&'static str>,
 }
 
 impl Volume {
@@ -30,18 +34,37 @@ impl Volume {
             FsKind::Tmpfs => 64,
             FsKind::Ext4 => 128,
             FsKind::Xfs => 320,
+            FsKind::Btrfs => 256,
         };
         Self::sized(kind, mib)
     }
 
     /// The same, of so many MiB.
     pub(crate) fn sized(kind: FsKind, mib: u64) -> Self {
-        Self { fs: LoopFs::sized(kind, mib * MIB), kind }
+        Self::bounded(kind, mib, None)
+    }
+
+    /// The same, with room for so many files.
+    pub(crate) fn bounded(kind: FsKind, mib: u64, files: Option<u64>) -> Self {
+        let made = Self { fs: LoopFs::bounded(kind, mib * MIB, files), kind, within: None };
+        made.other();
+        made
+    }
+
+    /// A btrfs of which the part in use may have so many MiB, which its free space does not show.
+    pub(crate) fn with_quota(mib: u64) -> Self {
+        let made = Self { within: Some("part"), ..Self::new(FsKind::Btrfs) };
+        let (all, part, limit) = (made.fs.dir(), made.dir(), format!("{mib}M"));
+        let (all, part) = (all.to_str().expect("text"), part.to_str().expect("text"));
+        btrfs(&["quota", "enable", all]);
+        btrfs(&["subvolume", "create", part]);
+        btrfs(&["qgroup", "limit", &limit, part]);
+        made
     }
 
     /// Where it is mounted.
     pub(crate) fn dir(&self) -> PathBuf {
-        self.fs.dir()
+        self.within.map_or(self.fs.dir(), |part| self.fs.dir().join(part))
     }
 
     /// Where a server puts its data.
@@ -81,12 +104,14 @@ impl Volume {
         take(&self.other(), self.free_bytes().saturating_sub(left));
     }
 
-    /// Somebody else keeps so many bytes and gives the others back. What they gave back.
-    pub(crate) fn free_but(&self, kept: u64) -> u64 {
+    /// Somebody else keeps so many bytes and gives the others back, and all inodes.
+    pub(crate) fn free_but(&self, kept: u64) {
         let file = self.other();
-        let len = length(&file);
-        file.set_len(kept.min(len)).expect("a file shrinks on a full disk");
-        len - kept.min(len)
+        if file.set_len(kept.min(length(&file))).is_err() {
+            // Over a quota of btrfs nothing is cut, but it can be removed.
+            std::fs::remove_file(self.dir().join(OTHER)).expect("a file can be removed from a full disk");
+        }
+        let _ = std::fs::remove_dir_all(self.inodes());
     }
 
     /// Bytes that somebody else has.
@@ -96,20 +121,27 @@ impl Volume {
 
     /// An adversary takes all that is free, and whatever comes free.
     pub(crate) fn grab(&self) -> Grabber {
-        let (file, stop) = (self.other(), Arc::<AtomicBool>::default());
-        take(&file, u64::MAX);
-        let told = stop.clone();
-        let adversary = std::thread::spawn(move || {
-            while !told.load(Ordering::Relaxed) {
-                take(&file, u64::MAX);
-                std::thread::sleep(GRAB_EVERY);
+        let file = self.other();
+        Grabber::start(move || take(&file, u64::MAX))
+    }
+
+    /// An adversary takes all inodes that are free, and whatever comes free.
+    pub(crate) fn grab_inodes(&self) -> Grabber {
+        let (dir, mut number) = (self.inodes(), 0);
+        std::fs::create_dir(&dir).expect("a directory");
+        Grabber::start(move || {
+            while File::create_new(dir.join(number.to_string())).is_ok() {
+                number += 1;
             }
-        });
-        Grabber { stop, adversary: Some(adversary) }
+        })
+    }
+
+    fn inodes(&self) -> PathBuf {
+        self.dir().join("inodes")
     }
 
     fn other(&self) -> File {
-        let path = self.dir().join("somebody-elses");
+        let path = self.dir().join(OTHER);
         File::options().write(true).create(true).truncate(false).open(path).expect("a file")
     }
 }
@@ -120,12 +152,33 @@ pub(crate) struct Grabber {
     adversary: Option<JoinHandle<()>>,
 }
 
+impl Grabber {
+    /// Grabs once, and then again and again.
+    fn start(mut grab: impl FnMut() + Send + 'static) -> Self {
+        grab();
+        let stop = Arc::<AtomicBool>::default();
+        let told = stop.clone();
+        let adversary = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                grab();
+                std::thread::sleep(GRAB_EVERY);
+            }
+        });
+        Self { stop, adversary: Some(adversary) }
+    }
+}
+
 impl Drop for Grabber {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.adversary.take().map(JoinHandle::join);
         assert!(ended.is_none_or(|ended| ended.is_ok()) || std::thread::panicking());
     }
+}
+
+fn btrfs(words: &[&str]) {
+    let done = Command::new("btrfs").args(words).output().expect("btrfs-progs are installed");
+    assert!(done.status.success(), "btrfs {words:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Adds to the file what can be had, at most so many bytes, in large steps first.
