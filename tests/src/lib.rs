@@ -25,7 +25,6 @@ pub mod requests;
 mod rng;
 mod samples;
 mod server;
-mod tmp_fs;
 
 pub use binary::forebay;
 pub use churn::Churn;
@@ -40,4 +39,3 @@ pub use numbered::{number_of, numbered_value};
 pub use rng::Dice;
 pub use samples::{Sample, samples};
 pub use server::{Memory, Server};
-pub use tmp_fs::TmpFs;

@@ -17,8 +17,24 @@ pub enum FsKind {
     Ext4,
     /// XFS.
     Xfs,
+    /// btrfs: it counts no inodes, and has quotas that its free space does not show.
+    Btrfs,
     /// In memory: it can be full, but it cannot lose power and it cannot freeze.
     Tmpfs,
+}
+
+impl FsKind {
+    /// True if the kernel has it.
+    pub fn is_known(self) -> bool {
+        let name = match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+            Self::Tmpfs => "tmpfs",
+        };
+        let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        known.split_whitespace().any(|word| word == name)
+    }
 }
 
 /// A file system of the test's own, in a file behind a loop device: it can lose power, freeze and be full. Needs root.
@@ -30,6 +46,7 @@ pub struct LoopFs {
     home: TempDir,
     kind: FsKind,
     bytes: u64,
+    files: Option<u64>,
     mounted: bool,
     sweeper: Child,
 }
@@ -57,18 +74,31 @@ impl LoopFs {
     /// # Panics
     /// If a command fails; it says which.
     pub fn sized(kind: FsKind, bytes: u64) -> Self {
+        Self::bounded(kind, bytes, None)
+    }
+
+    /// The same, with room for so many files, which ext4 and tmpfs can be told.
+    ///
+    /// # Panics
+    /// If a command fails; it says which.
+    pub fn bounded(kind: FsKind, bytes: u64, files: Option<u64>) -> Self {
         let home = tempfile::Builder::new().prefix("forebay-loop-").tempdir().expect("a temporary directory");
         // It waits for the end of its input, which comes when this process dies.
         let script = "trap '' INT TERM HUP; read -r _; umount --lazy \"$0/mnt\"; rm -rf \"$0\"";
         let mut sweeper = Command::new("sh");
         sweeper.args(["-c", script]).arg(home.path()).stdin(Stdio::piped());
         let sweeper = sweeper.stderr(Stdio::null()).spawn().expect("a shell");
-        let mut made = Self { home, kind, bytes, mounted: false, sweeper };
+        let mut made = Self { home, kind, bytes, files, mounted: false, sweeper };
         let image = std::fs::File::create(made.image()).expect("an image file");
         image.set_len(bytes).expect("a sparse file");
         std::fs::create_dir(made.dir()).expect("a directory to mount on");
         match kind {
-            FsKind::Ext4 => run("mkfs.ext4", &["-q", "-F", "-m", "0"], &made.image()),
+            FsKind::Ext4 => {
+                let files = files.map(|files| files.to_string());
+                let bound = files.as_ref().map_or(vec![], |files| vec!["-N", files]);
+                run("mkfs.ext4", &[&["-q", "-F", "-m", "0"], bound.as_slice()].concat(), &made.image());
+            }
+            FsKind::Btrfs => run("mkfs.btrfs", &["-q", "-f"], &made.image()),
             FsKind::Xfs => run("mkfs.xfs", &["-q", "-f"], &made.image()),
             FsKind::Tmpfs => {}
         }
@@ -91,12 +121,13 @@ impl LoopFs {
     /// If that fails.
     pub fn mount(&mut self) {
         match self.kind {
-            FsKind::Ext4 | FsKind::Xfs => {
+            FsKind::Ext4 | FsKind::Xfs | FsKind::Btrfs => {
                 let image = self.image();
                 run("mount", &["-o", "loop", path(&image)], &self.dir());
             }
             FsKind::Tmpfs => {
-                let size = format!("size={}", self.bytes);
+                let files = self.files.map_or(String::new(), |files| format!(",nr_inodes={files}"));
+                let size = format!("size={}{files}", self.bytes);
                 run("mount", &["-t", "tmpfs", "-o", &size, "forebay-test"], &self.dir());
             }
         }

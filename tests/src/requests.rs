@@ -5,6 +5,9 @@ use forebay_base::Id128;
 use forebay_wire::kafka::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use forebay_wire::kafka::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use forebay_wire::kafka::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use forebay_wire::kafka::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
 use forebay_wire::kafka::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use forebay_wire::kafka::metadata::{MetadataRequest, MetadataRequestTopic};
 use forebay_wire::kafka::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
@@ -94,4 +97,13 @@ pub fn delete_records(topic: &str, partition: i32, offset: i64) -> DeleteRecords
         }],
         timeout_ms: 10_000,
     }
+}
+
+/// Gives a setting of a topic another value.
+pub fn configure(topic: &str, name: &str, value: &str) -> IncrementalAlterConfigsRequest {
+    const TOPIC: i8 = 2;
+    let set = AlterableConfig { name: name.into(), config_operation: 0, value: Some(value.into()) };
+    let resource =
+        AlterConfigsResource { resource_type: TOPIC, resource_name: topic.into(), configs: vec![set] };
+    IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false }
 }

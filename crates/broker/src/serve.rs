@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_base::QuietLog;
+use rustix::process::Signal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -40,6 +41,8 @@ pub fn serve(config: Config, log: Arc<QuietLog>) -> Result<(), ServeError> {
     let outcome = data.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // What it says is an error of the write, too (EFBIG); unheard it would end the process.
+        let _beyond_file_limit = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let mut told = async || {
             tokio::select! {
                 _ = terminate.recv() => "SIGTERM",

@@ -55,7 +55,8 @@ impl Log {
     }
 
     /// Appends `batches` in one write at the tracked end: all of them or, on an error, none. A short write is cut off
-    /// again before the error is returned; if even that fails the log is poisoned.
+    /// again before the error is returned; if even that fails, for want of space before the next one, else the log is
+    /// poisoned.
     ///
     /// They must follow the end and one another ([`LogError::Misplaced`]). They are readable when this returns and
     /// durable after a sync of [`Log::unsynced`].
@@ -71,6 +72,7 @@ impl Log {
         if self.active.is_none() {
             self.create()?;
         }
+        self.cut_leftover()?;
         let Some(active) = &mut self.active else { return Ok(()) };
         active.reserve(batches, self.config.segment_bytes_max, self.ahead_bytes);
         if let Err(error) = write_batches(active.file.as_ref(), active.len, batches) {
@@ -80,8 +82,8 @@ impl Log {
             if Mutant::TailNotTruncated.is_planted() {
                 return Err(error);
             }
-            let rollback = active.file.truncate(active.len).map_err(failed("undo a short write of", path));
-            self.or_poison(rollback)?;
+            active.leftover = true;
+            self.try_to_cut_leftover()?;
             return Err(error);
         }
         active.segment.checked().wrote(active.len);
@@ -99,6 +101,30 @@ impl Log {
         Ok(())
     }
 
+    /// Cuts off what a write that failed has left behind the tracked end. Where there is no room even for that (btrfs over
+    /// its quota), it stays, unseen, and is tried again before anything else is written.
+    pub(crate) fn cut_leftover(&mut self) -> Result<(), LogError> {
+        let Some(active) = self.active.as_ref().filter(|active| active.leftover) else { return Ok(()) };
+        let cut = active.file.truncate(active.len);
+        let cut = cut.map_err(failed("undo a short write of", active.segment.path()));
+        if cut.as_ref().is_err_and(LogError::is_full) {
+            return cut;
+        }
+        self.or_poison(cut)?;
+        if let Some(active) = &mut self.active {
+            active.leftover = false;
+        }
+        Ok(())
+    }
+
+    /// As [`Log::cut_leftover`]; false if there is no room for it yet.
+    pub(crate) fn try_to_cut_leftover(&mut self) -> Result<bool, LogError> {
+        match self.cut_leftover() {
+            Err(error) if error.is_full() => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    }
+
     fn check_places(&self, batches: &[Stamped]) -> Result<(), LogError> {
         let mut expected = self.end();
         for batch in batches {
@@ -112,9 +138,26 @@ impl Log {
         Ok(())
     }
 
-    /// Makes the directory, the state file and the first segment, in an order in which a power cut leaves either
-    /// nothing that counts or everything: the state is synced before its name is, and both before the first write.
+    /// Makes the first segment, ever or after all before it were deleted.
     fn create(&mut self) -> Result<(), LogError> {
+        let is_new = self.state.is_none();
+        if is_new {
+            self.create_state()?;
+        }
+        // A creation that was interrupted may have left the name, with nothing in it.
+        let active = self.create_segment(self.start, Open::CreateOrWrite)?;
+        self.sync_names()?;
+        if !is_new {
+            self.write_state(State { is_empty: false, ..self.state_now() })?;
+        }
+        self.active = Some(active);
+        self.publish();
+        Ok(())
+    }
+
+    /// Makes the directory and the state file, in an order in which a power cut leaves either nothing that counts or
+    /// everything: the state is synced before its name is, and both before the first write.
+    fn create_state(&mut self) -> Result<(), LogError> {
         match create_dir(self.disk.as_ref(), &self.dir) {
             Ok(()) => {}
             Err(CreateDirError::Create(error)) => return Err(failed("create", &self.dir)(error)),
@@ -125,17 +168,12 @@ impl Log {
                 return self.or_poison(Err(failed("make durable", &self.dir)(error)));
             }
         }
-        let state = State { log_start: self.start, recovery_point: self.start };
+        let state = State { is_empty: false, ..self.state_now() };
         self.state = match StateFile::create(self.disk.as_ref(), &self.dir, state) {
             Ok(file) => Some(file),
             Err(StateWriteError::Write(error)) => return Err(error),
             Err(StateWriteError::Sync(error)) => return self.or_poison(Err(error)),
         };
-        // A creation that a power cut interrupted may have left the name, with nothing in it.
-        let active = self.create_segment(self.start, Open::CreateOrWrite)?;
-        self.sync_names()?;
-        self.active = Some(active);
-        self.publish();
         Ok(())
     }
 
@@ -160,6 +198,8 @@ impl Log {
             return Ok(());
         }
         self.wake()?;
+        // A sealed segment is as long as its file.
+        self.cut_leftover()?;
         self.sync_active()?;
         let next = self.create_segment(self.end(), Open::Create)?;
         let Some(old) = &self.active else { return Ok(()) };

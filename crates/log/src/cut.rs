@@ -31,7 +31,7 @@ impl Log {
             // The log start must never lie above what a power cut leaves.
             self.sync_active()?;
         }
-        self.write_state(State { log_start: to, recovery_point: self.durable_end })?;
+        self.write_state(State { log_start: to, ..self.state_now() })?;
         self.changed = true;
         self.start = to;
         self.epochs.cut_start(to);
@@ -90,18 +90,26 @@ impl Log {
         Ok(Some(to))
     }
 
-    /// True if every record is deleted and the last segment still takes up space: a roll gives it back.
+    /// True if every record is deleted and the last segment still takes up space.
     pub fn holds_only_deleted(&self) -> bool {
         self.start >= self.end() && self.tail().is_some_and(|last| last.len > 0)
     }
 
-    /// Unlinks the segments below the log start. There are some after a roll of a log that held only deleted records.
+    /// Removes all segments of a log that holds only deleted records. The next append makes the first one anew: nothing
+    /// that this does needs a byte or an inode of a volume that has none left. No sync of it may be under way.
     pub fn drop_deleted(&mut self) -> Result<(), LogError> {
         self.writable()?;
-        let gone = self.sealed.partition_point(|segment| segment.next() <= self.start);
-        let below: Vec<Arc<Segment>> = self.sealed.drain(..gone).collect();
+        if !self.holds_only_deleted() {
+            return Ok(());
+        }
+        self.write_state(State { is_empty: true, ..self.state_now() })?;
+        self.changed = true;
+        let last = self.tail().map(|last| last.segment.clone());
+        let all: Vec<Arc<Segment>> = self.sealed.drain(..).chain(last).collect();
+        (self.active, self.resting) = (None, None);
+        self.durable_end = self.start;
         self.publish();
-        self.unlink_below(&below);
+        self.unlink_below(&all);
         Ok(())
     }
 
@@ -140,7 +148,7 @@ impl Log {
             return Err(out_of_range);
         }
         let recovery_point = self.durable_end.min(cut.end);
-        self.write_state(State { log_start: self.start, recovery_point })?;
+        self.write_state(State { recovery_point, ..self.state_now() })?;
         self.changed = true;
         let outcome =
             self.remove_above(&segments.list[place..], cut.end).and_then(|()| self.cut_last(target, cut));

@@ -23,7 +23,7 @@ use forebay_records::BatchHeader;
 
 use crate::disk::Disk;
 use crate::growing::Growing;
-use crate::sealed::{Format, read_file, write_file};
+use crate::sealed::{Format, read_file, write_hint};
 use crate::volume::{Call, Meaning, meaning};
 
 const FORMAT: Format = Format { magic: *b"FBIX", version: 1 };
@@ -225,7 +225,7 @@ impl Hint {
 
     /// Writes the file, unsynced: a torn one fails its checksum and is rebuilt. A failure costs a rebuild.
     pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) {
-        if let Err(error) = write_file(disk, path, &self.encode()) {
+        if let Err(error) = write_hint(disk, path, &self.encode()) {
             let dir = path.parent().unwrap_or(path).display();
             // A full disk is told of once, by its monitor.
             if meaning(Call::Write, &error) == Meaning::Full {

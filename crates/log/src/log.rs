@@ -93,6 +93,8 @@ pub(crate) struct Active {
     pub(crate) written_back: u64,
     /// A short write was cut off again, and that cut is not synced.
     pub(crate) undone: bool,
+    /// What a write that failed has left is still there, behind `len`.
+    pub(crate) leftover: bool,
 }
 
 impl Active {
@@ -104,7 +106,8 @@ impl Active {
         (len, next): (u64, Offset),
         opened_at: Option<WallTime>,
     ) -> Self {
-        Self { segment, file, index, len, next, opened_at, reserved: 0, written_back: len, undone: false }
+        let (reserved, written_back, undone, leftover) = (0, len, false, false);
+        Self { segment, file, index, len, next, opened_at, reserved, written_back, undone, leftover }
     }
 }
 
@@ -305,6 +308,12 @@ impl Log {
         snapshots::newest(self.disk.as_ref(), &self.dir, self.start, self.end())
     }
 
+    /// Keeps the replica's state at the end of the log, as a hint; false if there is no room for it. A log without records
+    /// has nothing else to tell it from.
+    pub fn keep_producers(&self, producers: &[u8]) -> bool {
+        snapshots::keep(self.disk.as_ref(), &self.dir, self.end(), producers)
+    }
+
     /// The headers of all batches from the one that holds `from`; ends after the first error.
     pub fn headers(&self, from: Offset) -> impl Iterator<Item = Result<BatchHeader, LogError>> + use<> {
         self.view.clone().headers(from)
@@ -314,7 +323,12 @@ impl Log {
     /// scans less. Syncs no batches.
     pub fn checkpoint(&mut self) -> Result<(), LogError> {
         self.writable()?;
-        self.write_state(State { log_start: self.start, recovery_point: self.durable_end })
+        self.write_state(self.state_now())
+    }
+
+    /// What the state file should say.
+    pub(crate) fn state_now(&self) -> State {
+        State { log_start: self.start, recovery_point: self.durable_end, is_empty: self.tail().is_none() }
     }
 
     /// Makes everything durable and leaves the hints that a clean start uses. Nothing is written if nothing changed
@@ -324,6 +338,8 @@ impl Log {
         if !self.changed {
             return Ok(());
         }
+        // If it stays, the next start sees that the segment is longer than its hint says.
+        self.try_to_cut_leftover()?;
         self.sync_active()?;
         if let Some(active) = &self.active {
             active.give_back();

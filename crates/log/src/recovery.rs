@@ -112,11 +112,15 @@ impl Found {
     }
 
     fn recover(&self, mut log: Log, state: StateFile) -> Result<Log, LogError> {
-        let State { log_start, recovery_point } = state.last();
+        let State { log_start, recovery_point, is_empty } = state.last();
         log.start = log_start;
         log.state = Some(state);
         let bases: Vec<Offset> = self.bases(Kind::Log).collect();
-        let kept = bases.partition_point(|base| *base <= log_start).saturating_sub(1);
+        let kept = match is_empty {
+            // One that begins at the log start was made by an append that did not come to write to it.
+            true => bases.partition_point(|base| *base < log_start),
+            false => bases.partition_point(|base| *base <= log_start).saturating_sub(1),
+        };
         let (below, kept) = bases.split_at(kept);
         let missing = |reason: &str| LogError::Corrupt {
             path: log.dir.clone(),
@@ -125,7 +129,13 @@ impl Found {
         };
         let Some((last, sealed)) = kept.split_last() else {
             let unused = log_start == Offset(0) && recovery_point == Offset(0);
-            return if unused { Ok(log) } else { Err(missing("no segment is left")) };
+            if !is_empty && !unused {
+                return Err(missing("no segment is left"));
+            }
+            remove_below(&log, below)?;
+            log.durable_end = log_start;
+            log.publish();
+            return Ok(log);
         };
         if kept[0] > log_start {
             return Err(missing("the segment of the log start is missing"));
@@ -187,12 +197,16 @@ impl Found {
         let scan = scan_last(log, &segment, &file, len, recovery_point)?;
         if scan.len < len {
             tracing::warn!(path = %path.display(), from = scan.len, to = len, end = %scan.next, "torn tail cut off");
-            file.truncate(scan.len).map_err(failed("truncate", &path))?;
         }
         // Nothing counts before it is durable, and what is read here may only be in the cache.
+        let is_torn = scan.len < len;
+        attach(log, segment, file.clone(), scan);
+        if let Some(active) = log.active.as_mut() {
+            active.leftover = is_torn;
+        }
+        log.try_to_cut_leftover()?;
         file.sync().map_err(failed("sync", &path))?;
         log.changed = true;
-        attach(log, segment, file, scan);
         Ok(())
     }
 }

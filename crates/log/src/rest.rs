@@ -76,6 +76,9 @@ impl Log {
     /// synced first; no other sync of it may be under way. The next append takes both up again.
     pub fn rest(&mut self) -> Result<(), LogError> {
         self.writable()?;
+        if !self.try_to_cut_leftover()? {
+            return Ok(());
+        }
         let Some(active) = &self.active else { return Ok(()) };
         let unsynced = active.next > self.durable_end || active.undone;
         if unsynced && !Mutant::UnsyncedDescriptorClosed.is_planted() {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use forebay_base::{Reader, Writer, crc32c};
 
 use crate::disk::{Disk, File, Open};
+use crate::volume::Marks;
 
 const CRC_LEN: usize = 4;
 
@@ -83,6 +84,16 @@ pub(crate) fn write_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resu
     file.truncate(0)?;
     write_all(file.as_ref(), 0, bytes)?;
     Ok(file)
+}
+
+/// Writes a hint: unsynced, and not if its volume is full, for it is not worth the last bytes; nothing of one that finds no
+/// room is left.
+pub(crate) fn write_hint(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let space = disk.space(path.parent().unwrap_or(path))?;
+    if Marks::of(space.total_bytes).is_full(space) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    write_file(disk, path, bytes).map(drop).inspect_err(|_| drop(disk.remove_file(path)))
 }
 
 /// Reads a whole file of at most `bytes_max`; `None` if there is no such file.

@@ -14,7 +14,7 @@ use forebay_base::Offset;
 
 use crate::disk::Disk;
 use crate::names::Kind;
-use crate::sealed::{Format, read_file, remove_if_there, write_file};
+use crate::sealed::{Format, read_file, remove_if_there, write_file, write_hint};
 use crate::volume::{Call, Meaning, meaning};
 
 const FORMAT: Format = Format { magic: *b"FBPR", version: 1 };
@@ -33,8 +33,20 @@ fn offsets(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Offset>> {
         .collect())
 }
 
+/// Who writes a file of these bytes at this path.
+type WriteFile = fn(&dyn Disk, &Path, &[u8]) -> io::Result<()>;
+
 /// Writes the snapshot at `offset`, unsynced, and removes all but the newest two. A failure costs a longer start.
 pub(crate) fn write(disk: &dyn Disk, dir: &Path, offset: Offset, producers: &[u8]) {
+    write_by(write_hint, disk, dir, offset, producers);
+}
+
+/// As [`write`], also on a full volume; false if there is no room at all.
+pub(crate) fn keep(disk: &dyn Disk, dir: &Path, offset: Offset, producers: &[u8]) -> bool {
+    write_by(|disk, path, bytes| write_file(disk, path, bytes).map(drop), disk, dir, offset, producers)
+}
+
+fn write_by(write_file: WriteFile, disk: &dyn Disk, dir: &Path, offset: Offset, producers: &[u8]) -> bool {
     let write = || {
         let mut writer = FORMAT.writer();
         writer.i64(offset.0);
@@ -47,15 +59,16 @@ pub(crate) fn write(disk: &dyn Disk, dir: &Path, offset: Offset, producers: &[u8
         }
         Ok::<(), io::Error>(())
     };
-    if let Err(error) = write() {
-        let dir = dir.display();
-        // A full disk is told of once, by its monitor.
-        if meaning(Call::Write, &error) == Meaning::Full {
-            tracing::debug!(%dir, %offset, %error, "producer snapshot not written");
-        } else {
-            tracing::warn!(%dir, %offset, %error, "producer snapshot not written; the next start takes longer");
-        }
+    let Err(error) = write() else { return true };
+    let dir = dir.display();
+    // A full disk is told of once, by its monitor.
+    let full = meaning(Call::Write, &error) == Meaning::Full;
+    if full {
+        tracing::debug!(%dir, %offset, %error, "producer snapshot not written");
+    } else {
+        tracing::warn!(%dir, %offset, %error, "producer snapshot not written; the next start takes longer");
     }
+    !full
 }
 
 /// The newest sound snapshot from `start` to `end`.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! slot (512 bytes, one sector): 0 magic "FBST" | 4 version u16 | 6 reserved u16 | 8 sequence u64
-//!   16 log start i64 | 24 recovery point i64 | 32 zeros | 508 CRC-32C of bytes 0 to 507, u32
+//!   16 log start i64 | 24 recovery point i64 | 32 flags u8 (1: there is no segment) | 33 zeros
+//!   508 CRC-32C of bytes 0 to 507, u32
 //! file (4,608 bytes): slot 0 at 0, slot 1 at 4096, zeros between
 //! the sound slot with the higher sequence counts; sequence n is written to slot n mod 2
 //! ```
@@ -34,7 +35,11 @@ pub(crate) struct State {
     pub(crate) log_start: Offset,
     /// Everything below was synced.
     pub(crate) recovery_point: Offset,
+    /// All records are deleted, and the segments with them: those that are there are leftovers.
+    pub(crate) is_empty: bool,
 }
+
+const EMPTY: u8 = 1;
 
 /// The state file as last written.
 #[derive(Debug)]
@@ -49,6 +54,7 @@ fn encode(sequence: u64, state: State) -> Bytes {
     writer.u64(sequence);
     writer.i64(state.log_start.0);
     writer.i64(state.recovery_point.0);
+    writer.u8(if state.is_empty { EMPTY } else { 0 });
     writer.raw(&[0; SLOT_LEN][..SLOT_LEN - CRC_LEN - writer.len()]);
     Format::seal(writer)
 }
@@ -57,7 +63,9 @@ fn decode(slot: Bytes) -> Result<(u64, State), Unsound> {
     let mut reader = FORMAT.open(slot)?;
     let mut fields = || {
         let (sequence, log_start, recovery_point) = (reader.u64()?, reader.i64()?, reader.i64()?);
-        Ok((sequence, State { log_start: Offset(log_start), recovery_point: Offset(recovery_point) }))
+        let is_empty = reader.u8()? & EMPTY != 0;
+        let (log_start, recovery_point) = (Offset(log_start), Offset(recovery_point));
+        Ok((sequence, State { log_start, recovery_point, is_empty }))
     };
     fields().map_err(|_: Short| Unsound::Damaged)
 }
@@ -138,7 +146,7 @@ mod tests {
     use crate::RealDisk;
 
     fn state(start: i64, point: i64) -> State {
-        State { log_start: Offset(start), recovery_point: Offset(point) }
+        State { log_start: Offset(start), recovery_point: Offset(point), is_empty: point == 9 }
     }
 
     #[test]

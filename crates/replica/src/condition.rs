@@ -16,6 +16,9 @@ use crate::inbox::{Inbox, Message};
 
 const MIB: u128 = 1024 * 1024;
 
+/// What a file takes beside its contents: its inode, its name.
+const SPENT_BESIDE_BYTES: u64 = 64 * 1024;
+
 /// What is known of a volume at one moment: told in full each time, by its monitor alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -70,8 +73,8 @@ impl Report {
                 ByteCount(self.marks.full_bytes)
             )),
             VolumeState::Full | VolumeState::HardFull if self.is_short_of_files() => Some(format!(
-                "the disk of {path} has no inodes left ({cause}): reads go on, writes go on by themselves when some \
-                 files are removed from it"
+                "the disk of {path} has no inodes left: reads go on, writes go on by themselves when some files are \
+                 removed from it"
             )),
             VolumeState::Full | VolumeState::HardFull => Some(format!(
                 "the disk of {path} is full ({free}): reads go on, writes go on by themselves when {resume} are free; \
@@ -88,7 +91,7 @@ impl Report {
     }
 
     fn is_short_of_files(&self) -> bool {
-        matches!(self.cause, Cause::FilesBelow { .. })
+        self.space.is_some_and(|space| self.marks.is_short_of_files(space))
     }
 }
 
@@ -234,13 +237,14 @@ impl Condition {
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
-    /// Gives some of the last reserve back to the file system, so that what frees space can go on; false if there is none.
-    pub(crate) fn spend_last(&self, bytes: u64) -> bool {
+    /// Gives some of a reserve back to the file system, for internal state that is written next; false if there is none.
+    pub(crate) fn spend(&self, bytes: u64) -> bool {
         let mut reserve = lock(&self.reserve);
-        let spent = reserve.as_mut().is_some_and(|reserve| {
-            let spent = reserve.spend(ReserveFile::Last, bytes);
-            matches!(spent, Ok(true))
-        });
+        let mut spent = |file| {
+            let spent = reserve.as_mut().map(|reserve| reserve.spend(file, bytes + SPENT_BESIDE_BYTES));
+            matches!(spent, Some(Ok(true)))
+        };
+        let spent = spent(ReserveFile::Internal) || spent(ReserveFile::Last);
         drop(reserve);
         if spent {
             self.tell(Fact::ReserveSpent);

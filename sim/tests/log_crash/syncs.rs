@@ -43,6 +43,8 @@ needed! {
     a_segment_before_its_successor: "roll", LogFile, 1;
     the_name_of_a_new_segment: "roll", PartitionDir, 1;
     the_log_start_before_deleting_records: "advance start", State, 1;
+    the_log_start_before_deleting_all_records: "drop all", State, 1;
+    that_no_segment_is_left: "drop all", State, 2;
     the_log_start_before_retention: "retain", State, 1;
     the_state_before_truncating: "truncate", State, 1;
     segments_that_are_truncated: "truncate", PartitionDir, 2;

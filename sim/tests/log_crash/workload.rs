@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Roll,
     /// Deletes records up to so many batches before the end.
     AdvanceStart(usize),
+    /// Deletes all records that are durable, and the segments if there are no others.
+    DropAll,
     /// Retention by size: keeps about so many bytes.
     RetainBytes(u64),
     /// Retention by age: everything that is old enough goes.
@@ -62,7 +64,8 @@ pub(crate) const EVERYTHING: &[Step] = {
         Append(2), Restart, Append(3), Sync, Roll, Append(5), Roll, RetainBytes(500), Append(1), Sync, Roll,
         Append(2), AdvanceStart(1), Truncate(1), Sync, Append(1), RetainAge, Append(2), Sync, Checkpoint, Restart,
         Append(2), Sync, AdvanceStart(0), Append(1), FailSync(Failing::Sync), Append(2), Sync,
-        FailSync(Failing::AdvanceStart), Append(1), Sync, Append(1),
+        FailSync(Failing::AdvanceStart), Append(1), Sync, Append(1), Sync, DropAll, Append(2), Sync,
+        DropAll, Restart, Append(1), Sync,
     ]
 };
 
@@ -134,6 +137,7 @@ impl<'a> Process<'a> {
             Step::Sync => self.sync(),
             Step::Roll => self.roll(),
             Step::AdvanceStart(batches) => self.advance_start(batches),
+            Step::DropAll => self.drop_all(),
             Step::RetainBytes(bytes) => {
                 self.retain(LogConfig { retention_bytes: Some(bytes), ..log_config() }, self.now)
             }
@@ -260,6 +264,15 @@ impl<'a> Process<'a> {
         Ok(())
     }
 
+    fn drop_all(&mut self) -> Result<(), Stopped> {
+        self.disk.phase("drop all");
+        let to = self.log.durable_end().0;
+        self.oracle.start_tried = to;
+        self.log.advance_start(Offset(to)).map_err(stopped)?;
+        self.oracle.started_at(to);
+        self.log.drop_deleted().map_err(stopped)
+    }
+
     fn retain(&mut self, config: LogConfig, now: i64) -> Result<(), Stopped> {
         self.disk.phase("retain");
         self.log.configure(config);
@@ -361,7 +374,7 @@ pub(crate) fn drawn(seed: u64, len: usize) -> Vec<Step> {
     let small = |bound: u64| (rng.next_u64() % bound) as usize;
     let mut steps = vec![Step::Append(1)];
     while steps.len() < len {
-        steps.push(match rng.next_u64() % 22 {
+        steps.push(match rng.next_u64() % 23 {
             0..7 => Step::Append(1 + small(4)),
             7..11 => Step::Sync,
             11..13 => Step::Roll,
@@ -372,6 +385,7 @@ pub(crate) fn drawn(seed: u64, len: usize) -> Vec<Step> {
             17 => Step::Checkpoint,
             18 => Step::Restart,
             19 => Step::FullAppend,
+            20 => Step::DropAll,
             _ => Step::FailSync(FAILING[small(FAILING.len() as u64)]),
         });
     }

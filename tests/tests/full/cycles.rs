@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use forebay_client::NewTopic;
 use forebay_tests::{Dice, FsKind, Load, Server, check_numbered};
 
-use crate::number;
+use crate::site::Site;
 use crate::volume::Volume;
+use crate::{BACK_ALWAYS, BACK_MOSTLY, number};
 
 const TOPIC: &str = "load";
 const LANES: i32 = 3;
@@ -14,34 +14,26 @@ const LANES: i32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A volume with room for what the producers send in all cycles.
-const VOLUME_BYTES: u64 = 768 << 20;
+const VOLUME_MIB: u64 = 256;
 
 /// Nothing is acknowledged for this long: the volume is full for everybody.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 const SILENT_WITHIN: Duration = Duration::from_secs(20);
 
-/// Writes are back so soon after space is free, in 99 of 100 cycles and always.
-const BACK_MOSTLY: Duration = Duration::from_secs(10);
-const BACK_ALWAYS: Duration = Duration::from_secs(30);
-
 #[test]
-#[ignore = "needs root and mounts: FOREBAY_FULL_CYCLES=20 cargo xtask faults full"]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
 fn tmpfs_writes_come_back_by_themselves() {
     run(FsKind::Tmpfs);
 }
 
 #[test]
-#[ignore = "needs root and mounts: FOREBAY_FULL_CYCLES=20 cargo xtask faults full"]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
 fn ext4_writes_come_back_by_themselves() {
     run(FsKind::Ext4);
 }
 
 fn run(kind: FsKind) {
-    let cycles = number("FOREBAY_FULL_CYCLES", 0);
-    if cycles == 0 {
-        println!("skip {kind:?}: FOREBAY_FULL_CYCLES is not set");
-        return;
-    }
+    let cycles = number("FOREBAY_FULL_CYCLES", 2) as usize;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(fill_and_free(kind, cycles));
 }
@@ -75,48 +67,42 @@ async fn until_back(load: &Load, server: &Server) -> Duration {
 }
 
 /// Idempotent producers go on while the volume is filled and freed, again and again: they wait, and nothing that was
-/// acknowledged is lost, moved or doubled. Nobody restarts anything.
-async fn fill_and_free(kind: FsKind, cycles: u64) {
-    let volume = Volume::sized(kind, VOLUME_BYTES);
-    let mut server = Server::prepare(&[
-        ("metadata.log.preallocated.bytes", "4194304"),
-        ("metadata.snapshot.preallocated.bytes", "1048576"),
-    ]);
-    server.keep_data_in(volume.data());
-    server.spawn();
-    server.wait_ready();
-    let (client, pid) = (server.client().await, server.pid());
-    let topic = NewTopic {
-        partitions: Some(LANES),
-        configs: BTreeMap::from(
-            [("segment.bytes", "1048576"), ("retention.ms", "-1")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        ),
-        ..NewTopic::named(TOPIC)
-    };
+/// acknowledged is lost, moved or doubled. Nobody restarts anything, and each time it is full once and free once.
+async fn fill_and_free(kind: FsKind, cycles: usize) {
+    let volume = Volume::sized(kind, VOLUME_MIB);
+    let mut site = Site::start(&volume);
+    let (client, pid) = (site.server.client().await, site.server.pid());
+    let configs = [("segment.bytes", "1048576"), ("retention.ms", "-1")];
+    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let topic = NewTopic { partitions: Some(LANES), configs, ..NewTopic::named(TOPIC) };
     client.create_topic(&topic, false).await.expect("a topic");
     let (mut lanes, mut dice) = (Vec::new(), Dice::new("FOREBAY_FULL_SEED"));
     for partition in 0..LANES {
-        lanes.push((partition, server.client().await));
+        lanes.push((partition, site.server.client().await));
     }
-    let (load, lines) = (Load::start(TOPIC, lanes, PAUSE, &mut dice), server.lines());
+    let (load, lines) = (Load::start(TOPIC, lanes, PAUSE, &mut dice), site.server.lines());
     let mut back = Vec::new();
-    for cycle in 0..cycles {
-        until_back(&load, &server).await;
+    for cycle in 1..=cycles {
+        until_back(&load, &site.server).await;
         let grabber = volume.grab();
-        until_silent(&load, &server).await;
+        site.shown_full(TOPIC);
+        until_silent(&load, &site.server).await;
         assert!(volume.is_full(), "{kind:?}, cycle {cycle}: there is room left");
+        assert_eq!(site.status(TOPIC), "OutOfSpace");
         drop(grabber);
-        back.push(until_back(&load, &server).await);
+        volume.free_but(0);
+        back.push(until_back(&load, &site.server).await);
         assert_eq!(load.fault(), None, "{kind:?}, cycle {cycle}");
+        assert_eq!((site.moves("Low", "Full"), site.moves("Full", "Low")), (cycle, cycle), "{kind:?}");
     }
-    assert!(server.is_alive() && server.pid() == pid, "{kind:?}: it was restarted");
-    let most = server.lines().since(&lines).most_in_a_minute();
+    assert!(site.server.is_alive() && site.server.pid() == pid, "{kind:?}: it was restarted");
+    let most = site.server.lines().since(&lines).most_in_a_minute();
     assert!(most <= 60, "{kind:?}: {most} lines in a minute");
     let mut found = 0;
     for (partition, sure) in load.stop().await {
         found += check_numbered(&client, TOPIC, partition, sure).await;
     }
+    site.no_panic();
     back.sort_unstable();
     let mostly = back[(back.len() * 99 / 100).min(back.len() - 1)];
     println!(

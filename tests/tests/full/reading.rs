@@ -1,226 +1,91 @@
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use forebay_base::Id128;
-use forebay_records::{Records, batches, verify_crc};
-use forebay_tests::requests::fetch;
-use forebay_tests::{Conn, Dice, FsKind};
+use forebay_tests::FsKind;
 
-use crate::filling::{PARTITIONS, Site, TOPIC};
+use crate::client::{Client, Produced, SMALL};
+use crate::readers::Readers;
+use crate::site::Site;
 use crate::volume::Volume;
+use crate::{BACK_MOSTLY, MIB, full_for};
 
-/// Consumers of each sort.
-const CONSUMERS: usize = 2;
+const TOPIC: &str = "read";
 
-/// Fetches that a new consumer makes before it goes.
-const FETCHES_OF_NEW: usize = 8;
-
-/// How large answers may be: one batch, some, and more than the socket takes at once.
-const SIZES: [i32; 3] = [1, 100_000, 1 << 20];
-
-/// Each reader rests this long after a fetch.
-const PAUSE: Duration = Duration::from_millis(3);
-
-/// What came of the fetches.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Fetched {
-    /// How long each took that gave what it should.
-    times: Vec<Duration>,
-    /// Of these, by connections made after the volume was filled.
-    pub(crate) by_new: usize,
-    /// Of these, of what was not in memory.
-    pub(crate) cold: usize,
-    /// What the others gave.
-    failed: Vec<String>,
+#[test]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
+fn tmpfs_full_is_read() {
+    read_while_full(FsKind::Tmpfs);
 }
 
-impl Fetched {
-    /// Fetches that gave what they should.
-    pub(crate) fn fetches(&self) -> usize {
-        self.times.len()
-    }
-
-    /// The time that this share of them stayed below.
-    pub(crate) fn quantile(&self, share: f64) -> Duration {
-        let mut times = self.times.clone();
-        times.sort_unstable();
-        times
-            .get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// # Panics
-    /// If one failed, or if there were none of some sort.
-    pub(crate) fn judge(&self, kind: FsKind, when: &str) {
-        let all = self.times.len() + self.failed.len();
-        assert!(
-            self.failed.is_empty(),
-            "{kind:?}, {when}: {} of {all} fetches failed, the first: {}",
-            self.failed.len(),
-            self.failed[0]
-        );
-        assert!(self.by_new > 20 && all > self.by_new + 20, "{kind:?}, {when}: hardly a fetch");
-        assert!(kind == FsKind::Tmpfs || self.cold > 10, "{kind:?}, {when}: hardly a cold fetch");
-    }
+#[test]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
+fn ext4_full_is_read() {
+    read_while_full(FsKind::Ext4);
 }
 
-/// What readers share.
-#[derive(Debug)]
-struct Shared {
-    address: String,
-    partitions: PathBuf,
-    /// Records that are there, by partition; empty when it is over.
-    there: Mutex<Vec<i64>>,
-    /// Nobody reads for a while.
-    resting: AtomicBool,
-    fetched: Mutex<Fetched>,
+#[test]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
+fn xfs_full_is_read() {
+    read_while_full(FsKind::Xfs);
 }
 
-/// Sorts of consumers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    /// Keeps its connection.
-    Connected,
-    /// Connects, reads a little and goes.
-    New,
-    /// Has the page cache dropped before it reads.
-    Cold,
-}
+/// Every fetch below the high watermark succeeds: by consumers from before and by new ones, of what lies in the cache
+/// and of what must be read and checked first, while producers are refused; and by those of a server that was killed
+/// and started on the full volume. Clients have filled it until it took nothing more, and an adversary took the rest.
+fn read_while_full(kind: FsKind) {
+    let volume = Volume::new(kind);
+    // What is freed in the end: clients alone would fill all of it.
+    volume.fill_but(volume.free_bytes() / 4 * 3);
+    let mut site = Site::start(&volume);
+    let mut client = Client::new(&site.server, TOPIC, 4, &[]);
+    client.fill_to(8 * MIB);
+    let readers = Readers::start(&site.server, &volume, TOPIC, client.stored());
+    std::thread::sleep(Duration::from_secs(2));
+    let before = readers.take();
+    readers.rest();
+    client.fill();
+    let shown = site.shown_full(TOPIC);
+    let grabber = volume.grab();
+    assert!(volume.is_full(), "{kind:?}: there is room left");
+    readers.know(client.stored());
 
-/// Consumers that read what is there again and again.
-pub(crate) struct Readers {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
-}
+    let (began, mut refused) = (Instant::now(), 0usize);
+    while began.elapsed() < full_for() {
+        let produced = client.produce(refused % 4, SMALL);
+        assert!(matches!(produced, Produced::Refused(_)), "{kind:?}: the volume has room for a batch");
+        refused += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let full = readers.stop();
+    full.judge(kind, "full");
+    println!(
+        "{kind:?} full for {:?}: shown after {shown:?}; {} fetches below the high watermark ({} by new consumers, {} \
+         cold), 0 failed; {refused} appends refused; fetch p50 {:?} p99 {:?}, before it was full p50 {:?} p99 {:?}",
+        began.elapsed(),
+        full.fetches(),
+        full.by_new,
+        full.cold,
+        full.quantile(0.5),
+        full.quantile(0.99),
+        before.quantile(0.5),
+        before.quantile(0.99)
+    );
 
-impl Readers {
-    /// Starts them, where so many records of each partition are there.
-    pub(crate) fn start(site: &Site, volume: &Volume, there: &[i64]) -> Self {
-        let shared = Arc::new(Shared {
-            address: site.server.kafka().to_owned(),
-            partitions: volume.data().join("partitions"),
-            there: Mutex::new(there.to_vec()),
-            resting: AtomicBool::new(false),
-            fetched: Mutex::default(),
-        });
-        let mut dice = Dice::new("FOREBAY_FULL_SEED");
-        let cold = if volume.has_device() { CONSUMERS } else { 0 };
-        let sorts = [(Sort::Connected, CONSUMERS), (Sort::New, CONSUMERS), (Sort::Cold, cold)];
-        let mut threads = Vec::new();
-        for (sort, count) in sorts {
-            for _ in 0..count {
-                let (shared, dice) = (shared.clone(), Dice::seeded(dice.bits()));
-                threads.push(std::thread::spawn(move || shared.read(sort, dice)));
-            }
-        }
-        Self { shared, threads }
-    }
+    site.server.kill();
+    site.spawn();
+    client.reconnect(&site.server);
+    let readers = Readers::start(&site.server, &volume, TOPIC, client.stored());
+    std::thread::sleep(Duration::from_secs(2));
+    let after = readers.stop();
+    after.judge(kind, "after a start on the full volume");
 
-    /// They keep their connections and read nothing, until they are told how many records there are.
-    pub(crate) fn rest(&self) {
-        self.shared.resting.store(true, Ordering::Relaxed);
-    }
-
-    /// From now on so many are there.
-    pub(crate) fn know(&self, there: &[i64]) {
-        *self.shared.there.lock().unwrap() = there.to_vec();
-        self.take();
-        self.shared.resting.store(false, Ordering::Relaxed);
-    }
-
-    /// What came of the fetches since the last time.
-    pub(crate) fn take(&self) -> Fetched {
-        std::mem::take(&mut *self.shared.fetched.lock().unwrap())
-    }
-
-    /// Ends them; what came of the fetches since the last time.
-    pub(crate) fn stop(self) -> Fetched {
-        self.shared.there.lock().unwrap().clear();
-        for thread in self.threads {
-            thread.join().expect("a reader is answered");
-        }
-        std::mem::take(&mut *self.shared.fetched.lock().unwrap())
-    }
-}
-
-impl Shared {
-    fn read(&self, sort: Sort, mut dice: Dice) {
-        let (mut conn, mut made) = (Conn::open(&self.address), 0);
-        loop {
-            if self.resting.load(Ordering::Relaxed) {
-                std::thread::sleep(PAUSE);
-                continue;
-            }
-            let partition = dice.pick(0, PARTITIONS - 1);
-            let Some(end) = self.there.lock().unwrap().get(partition).copied() else { return };
-            if sort == Sort::New && made == FETCHES_OF_NEW {
-                (conn, made) = (Conn::open(&self.address), 0);
-            }
-            let from = dice.pick(0, end as usize - 1) as i64;
-            if sort == Sort::Cold {
-                drop_cache(&self.partitions);
-            }
-            let began = Instant::now();
-            let outcome = fetch_once(&mut conn, partition, from, SIZES[dice.pick(0, SIZES.len() - 1)]);
-            let took = began.elapsed();
-            made += 1;
-            let mut fetched = self.fetched.lock().unwrap();
-            match outcome {
-                Ok(()) => {
-                    fetched.times.push(took);
-                    fetched.by_new += usize::from(sort == Sort::New);
-                    fetched.cold += usize::from(sort == Sort::Cold);
-                }
-                Err(reason) => {
-                    fetched.failed.push(format!("{sort:?}, partition {partition} from {from}: {reason}"))
-                }
-            }
-            drop(fetched);
-            std::thread::sleep(PAUSE);
-        }
-    }
-}
-
-/// Fetches below the high watermark and looks at every byte; the error is what is wrong with the answer.
-fn fetch_once(conn: &mut Conn, partition: usize, from: i64, bytes_max: i32) -> Result<(), String> {
-    let mut request = fetch(TOPIC, Id128::ZERO, partition as i32, from);
-    request.topics[0].partitions[0].partition_max_bytes = bytes_max;
-    let mut answer = conn.call(4, &request);
-    let part = answer.responses.remove(0).partitions.remove(0);
-    if part.error_code != 0 {
-        return Err(format!("error {}", part.error_code));
-    }
-    let bytes = part.records.unwrap_or_default().read().map_err(|error| error.to_string())?;
-    let mut next = None;
-    for batch in batches(bytes) {
-        let (header, bytes) = batch.map_err(|error| error.to_string())?;
-        verify_crc(&bytes).map_err(|error| error.to_string())?;
-        next.get_or_insert(header.base_offset.0);
-        for record in Records::of(&bytes).map_err(|error| error.to_string())? {
-            let record = record.map_err(|error| error.to_string())?;
-            // Of the bytes behind it the checksum tells.
-            let value = record.value.as_deref().unwrap_or_default();
-            let number = value.first_chunk().map(|number| u64::from_be_bytes(*number));
-            if number != Some(record.offset.0 as u64) || next != Some(record.offset.0) {
-                return Err(format!("offset {} holds {number:?}, {next:?} was next", record.offset));
-            }
-            next = Some(record.offset.0 + 1);
-        }
-    }
-    if next.is_some_and(|next| next > from) { Ok(()) } else { Err("nothing".to_owned()) }
-}
-
-/// Drops what the cache holds of every segment, so that the next fetch must read it.
-fn drop_cache(partitions: &Path) {
-    for partition in std::fs::read_dir(partitions).expect("partitions").flatten() {
-        for file in std::fs::read_dir(partition.path()).into_iter().flatten().flatten() {
-            if let Ok(file) = std::fs::File::open(file.path()) {
-                let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-            }
-        }
-    }
+    drop(grabber);
+    volume.free_but(0);
+    let back = client.back();
+    println!(
+        "{kind:?} after kill -9 and a start while full: {} fetches, 0 failed; writes back after {back:?}",
+        after.fetches()
+    );
+    assert!(back <= BACK_MOSTLY, "{kind:?}: {back:?}: {}", site.volume());
+    client.check();
+    site.no_panic();
 }

@@ -2,15 +2,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_tests::{Conn, FsKind, Server, metric};
+use forebay_tests::{FsKind, Server, metric, run_to_end};
 
-use crate::filling::{PARTITIONS, Site, append, check_all};
-use crate::full_for;
+use crate::client::{Client, Produced, SMALL};
+use crate::site::Site;
 use crate::volume::Volume;
+use crate::{MIB, full_for};
 
 /// Appends a second, by so many producers.
 const RATE: u64 = 1_000;
-const PRODUCERS: u64 = 4;
+const PRODUCERS: u64 = PARTITIONS as u64;
+const PARTITIONS: usize = 4;
 
 /// Kinds of lines that one failing append may cause, with some air: the write, the roll, hints.
 const KINDS: u64 = 5;
@@ -38,32 +40,28 @@ fn cpu(server: &Server) -> Duration {
     Duration::from_millis(10 * (ticks(11).expect("a number") + ticks(12).expect("a number")))
 }
 
-/// Appends at the rate for a while; `is_refused` says what each answer must be. Where appends are accepted, each producer
-/// has a partition of its own.
-fn work(server: &Server, first: &[i64], is_refused: bool, lasts: Duration) -> Work {
+/// Appends at the rate for a while, each producer to a partition of its own; `is_refused` says what each answer must be.
+fn work(server: &Server, client: &Client, is_refused: bool, lasts: Duration) -> Work {
     let (over, count) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
     let (began, before) = (Instant::now(), cpu(server));
-    let producers: Vec<_> = (0..PRODUCERS as usize)
-        .map(|producer| {
-            let (mut conn, over, count) = (Conn::open(server.kafka()), over.clone(), count.clone());
-            let (partition, mut next) = (producer % PARTITIONS, first[producer % PARTITIONS]);
+    let producers: Vec<_> = (0..PARTITIONS)
+        .map(|partition| {
+            let (mut client, over, count) = (client.beside(server), over.clone(), count.clone());
             std::thread::spawn(move || {
                 let mut due = Instant::now();
                 while !over.load(Ordering::Relaxed) {
-                    let answer = append(&mut conn, partition, next);
-                    assert_eq!(answer.error_code, if is_refused { 56 } else { 0 }, "{answer:?}");
-                    next += if is_refused { 0 } else { crate::filling::BATCH_RECORDS };
+                    let produced = client.produce(partition, SMALL);
+                    assert_eq!(produced != Produced::Stored, is_refused, "{produced:?}");
                     count.fetch_add(1, Ordering::Relaxed);
                     due += Duration::from_micros(1_000_000 * PRODUCERS / RATE);
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 }
-                next
             })
         })
         .collect();
     std::thread::sleep(lasts);
     over.store(true, Ordering::Relaxed);
-    producers.into_iter().for_each(|producer| _ = producer.join().expect("a producer is answered"));
+    producers.into_iter().for_each(|producer| producer.join().expect("a producer is answered"));
     Work { appends: count.load(Ordering::Relaxed), took: began.elapsed(), cpu: cpu(server) - before }
 }
 
@@ -72,21 +70,25 @@ fn work(server: &Server, first: &[i64], is_refused: bool, lasts: Duration) -> Wo
 #[ignore = "needs root and mounts: cargo xtask faults full"]
 fn a_thousand_refused_appends_a_second_leave_the_log_quiet() {
     let lasts = full_for();
-    let volume = Volume::sized(FsKind::Tmpfs, 256 << 20);
-    let mut site = Site::start(&volume);
-    // Few enough that they fit, and a fresh topic's first segment is made before.
-    let there = site.fill_to(1 << 20);
-    let accepted = work(&site.server, &there, false, Duration::from_secs(3));
-    drop(site);
+    let volume = Volume::sized(FsKind::Tmpfs, 256);
+    let site = Site::start(&volume);
+    let mut client = Client::new(&site.server, "accepted", PARTITIONS as i32, &[]);
+    client.fill_to(MIB);
+    // Few enough that they fit.
+    let accepted = work(&site.server, &client, false, Duration::from_secs(3));
+    drop((site, volume));
 
     let volume = Volume::new(FsKind::Tmpfs);
-    let mut site = Site::start(&volume);
+    let site = Site::start(&volume);
+    let mut client = Client::new(&site.server, "refused", PARTITIONS as i32, &[]);
+    client.fill_to(MIB);
+    volume.fill_but(8 * MIB);
     let lines = site.server.lines();
-    let acknowledged = site.fill();
+    client.fill();
     let grabber = volume.grab();
     let first = site.server.lines().since(&lines).warnings().count();
     assert!(first > 0, "the first refusal has no line");
-    let refused = work(&site.server, &acknowledged, true, lasts);
+    let refused = work(&site.server, &client, true, lasts);
     assert!(
         refused.appends > RATE * lasts.as_secs() / 2,
         "{} appends in {:?}",
@@ -112,5 +114,36 @@ fn a_thousand_refused_appends_a_second_leave_the_log_quiet() {
         assert!(refused.each() <= accepted.each(), "a refused append costs more than an accepted one");
     }
     drop(grabber);
-    check_all(&site.server, &acknowledged);
+    client.check();
+    site.no_panic();
+}
+
+#[test]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
+fn a_producer_may_be_told_to_give_up_and_no_topic_is_made_on_a_full_volume() {
+    let volume = Volume::new(FsKind::Tmpfs);
+    let site = Site::start(&volume);
+    let mut client = Client::new(&site.server, "strict", 1, &[("disk.full.error", "fail")]);
+    client.refused_with(44);
+    client.fill_to(MIB);
+    volume.fill();
+    site.shown_full("strict");
+    client.refused();
+    let (code, sentence) = client.create_topic("late");
+    assert_eq!(code, 44, "{sentence}");
+    assert!(sentence.contains("is full") && sentence.contains("are free"), "{sentence}");
+    volume.free_but(0);
+    client.back();
+    assert_eq!(client.create_topic("late").0, 0);
+}
+
+#[test]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
+fn a_volume_that_is_too_small_is_refused_with_a_sentence() {
+    let volume = Volume::sized(FsKind::Tmpfs, 63);
+    let mut server = Server::prepare(&[]);
+    server.keep_data_in(volume.data());
+    let (status, said) = run_to_end(&mut server.command());
+    assert!(!status.success());
+    assert!(said.contains("63.0 MiB") && said.contains("64.0 MiB at least"), "{said}");
 }

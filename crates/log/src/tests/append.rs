@@ -117,6 +117,36 @@ fn a_rollback_that_fails_ends_all_writing_and_no_reading() {
 }
 
 #[test]
+fn a_rollback_without_room_waits_and_is_done_before_the_next_write() {
+    let (place, disk) = (Place::new(), FaultDisk::new());
+    let mut log = open(&place, &disk);
+    log.append(&[batch(&log, 5, 1, 1)], NOW).unwrap();
+    let len = log.size_bytes();
+    let on_disk = || std::fs::metadata(place.path(Kind::Log, 0)).unwrap().len();
+    disk.0.room.store(50, Ordering::SeqCst);
+    disk.0.no_room_to_cut.store(true, Ordering::SeqCst);
+    let two = [batch_at(5, 5, 2, 1), batch_at(10, 5, 3, 1)];
+    assert!(log.append(&two, NOW).unwrap_err().is_full());
+    disk.0.room.store(u64::MAX, Ordering::SeqCst);
+    // Whatever makes more of the file must wait, too.
+    assert!(log.append(&two, NOW).unwrap_err().is_full());
+    assert!(log.roll(b"", NOW).unwrap_err().is_full());
+    log.rest().unwrap();
+    assert!(log.is_awake() && log.poisoned().is_none());
+    log.close(b"").unwrap();
+    drop(log);
+    assert_eq!(on_disk(), len + 50);
+    for clean in [true, false] {
+        let log = Log::open(Arc::new(disk.clone()), &place.dir, config(), clean).unwrap();
+        assert_eq!((log.end(), read_all(&log.segments(), 0)), (Offset(5), vec![0]), "reads need no room");
+    }
+    let mut log = Log::open(Arc::new(disk.clone()), &place.dir, config(), false).unwrap();
+    disk.0.no_room_to_cut.store(false, Ordering::SeqCst);
+    log.append(&[batch(&log, 1, 4, 1)], NOW).unwrap();
+    assert_eq!((on_disk(), read_all(&log.segments(), 0)), (log.size_bytes(), vec![0, 5]));
+}
+
+#[test]
 fn a_failed_sync_ends_all_writing() {
     let (place, disk) = (Place::new(), FaultDisk::new());
     let mut log = open(&place, &disk);

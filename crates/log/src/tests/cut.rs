@@ -45,6 +45,37 @@ fn the_log_start_is_durable_before_a_segment_goes() {
 }
 
 #[test]
+fn a_log_that_holds_only_deleted_records_has_no_segment() {
+    let (place, disk) = (Place::new(), FaultDisk::new());
+    place.three_segments();
+    let mut log = Log::open(Arc::new(disk.clone()), &place.dir, config(), false).unwrap();
+    let slice = log.segments().read(Offset(20), ALL, 1 << 20).unwrap().unwrap();
+    let before = slice.piece().read().unwrap();
+    log.advance_start(Offset(29)).unwrap();
+    log.drop_deleted().unwrap();
+    assert_eq!(place.names(), ["00000000000000000020.log", "state"], "one record is left");
+    log.advance_start(Offset(30)).unwrap();
+    disk.take_calls();
+    log.drop_deleted().unwrap();
+    assert_eq!(disk.take_calls(), ["write state", "sync state", "remove 20.log"], "nothing that takes space");
+    assert_eq!(slice.read_checked().unwrap(), before, "a slice in flight is whole");
+    assert_eq!((log.start(), log.end(), log.size_bytes()), (Offset(30), Offset(30), 0));
+    assert!(log.keep_producers(b"state at 30"));
+    drop(log);
+    for clean in [false, true] {
+        let log = place.open(clean);
+        assert_eq!((log.start(), log.end(), log.durable_end()), (Offset(30), Offset(30), Offset(30)));
+        assert_eq!(log.segments().read(Offset(30), ALL, 1).unwrap().map(drop), None);
+        assert_eq!(log.producer_snapshot().unwrap().1, "state at 30");
+    }
+    let mut log = place.open(false);
+    log.append(&[batch(&log, 5, 1, 1)], NOW).unwrap();
+    assert_eq!(read_all(&log.segments(), 30), [30]);
+    drop(log);
+    assert_eq!(read_all(&place.open(false).segments(), 30), [30]);
+}
+
+#[test]
 fn retention_by_size_keeps_at_least_that_much() {
     let place = Place::new();
     let mut log = place.three_segments();

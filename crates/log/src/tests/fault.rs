@@ -17,6 +17,8 @@ pub(super) struct Faults {
     pub(super) room: AtomicU64,
     pub(super) fail_sync: AtomicBool,
     pub(super) fail_truncate: AtomicBool,
+    /// There is no room even to cut a file, as over a quota of btrfs.
+    pub(super) no_room_to_cut: AtomicBool,
     pub(super) fail_create: AtomicBool,
     /// The next syncs of a directory fail; so many.
     pub(super) fail_sync_dir: AtomicU64,
@@ -39,6 +41,7 @@ impl FaultDisk {
             room: AtomicU64::new(u64::MAX),
             fail_sync: AtomicBool::new(false),
             fail_truncate: AtomicBool::new(false),
+            no_room_to_cut: AtomicBool::new(false),
             fail_create: AtomicBool::new(false),
             fail_sync_dir: AtomicU64::new(0),
             no_descriptor: AtomicBool::new(false),
@@ -166,6 +169,9 @@ impl File for FaultFile {
     fn truncate(&self, len: u64) -> io::Result<()> {
         if self.disk.0.fail_truncate.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        if self.disk.0.no_room_to_cut.load(Ordering::SeqCst) {
+            return Err(rustix::io::Errno::DQUOT.into());
         }
         self.disk.note("truncate", &self.path);
         self.file.truncate(len)

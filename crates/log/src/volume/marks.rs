@@ -81,6 +81,11 @@ impl Marks {
         space.free_bytes >= self.resume_bytes + missing && space.free_files >= FILES_RESUME
     }
 
+    /// True if it is files alone that are missing for writes to go on.
+    pub fn is_short_of_files(&self, space: Space) -> bool {
+        space.free_bytes >= self.resume_bytes && space.free_files < FILES_RESUME
+    }
+
     /// True if space is short.
     pub fn is_low(&self, space: Space) -> bool {
         space.free_bytes < self.low_bytes || space.free_files < FILES_LOW

@@ -2,11 +2,7 @@ use forebay_base::{Instant, Offset};
 use forebay_log::LogError;
 
 use super::{Tenant, view};
-use crate::Refused;
 use crate::event::Event;
-
-/// What a new, empty segment may take of a file system that has nothing left: its inode, its name.
-const SPENT_BYTES: u64 = 64 * 1024;
 
 /// What time brings.
 impl Tenant {
@@ -55,52 +51,45 @@ impl Tenant {
     }
 
     /// `disk.full.policy=delete-oldest`: while the volume is full, one segment goes each time; if there is but the one
-    /// that is written to, it is closed first.
+    /// that is written to, all its records do.
     fn give_up_oldest(&mut self) {
         if !self.config.delete_oldest || !self.site.condition.is_full() || self.core.failure().is_some() {
             return;
         }
         let upto = self.core.positions().high_watermark;
         let dropped = match self.log.drop_oldest(upto) {
-            Ok(None) if upto == self.log.end() && !self.core.is_syncing() && self.roll_spending().is_ok() => {
-                self.log.drop_oldest(upto)
+            Ok(None) if upto == self.log.end() && upto > self.log.start() && !self.core.is_syncing() => {
+                self.log.advance_start(upto).map(|()| Some(upto))
             }
             dropped => dropped,
         };
         self.started_at(dropped);
     }
 
-    /// Gives back the last segment if all its records are deleted. Not while it is being synced: of two syncs at once
+    /// Gives back the segments if all records are deleted. Not while the last one is being synced: of two syncs at once
     /// only one is told of an error.
     pub(super) fn drop_deleted(&mut self) {
         if !self.log.holds_only_deleted() || self.core.is_syncing() || self.core.failure().is_some() {
             return;
         }
-        if self.roll_spending().is_err() {
-            return;
-        }
         match self.log.drop_deleted() {
-            // Readers' view would keep the files, and their space, for as long as nothing is written.
-            Ok(()) => self.partition.publish(view(&self.core, &self.log)),
+            Ok(()) => {
+                // Readers' view would keep the files, and their space, for as long as nothing is written.
+                self.partition.publish(view(&self.core, &self.log));
+                self.keep_producers();
+            }
             Err(error) => drop(self.fault(&error)),
         }
     }
 
-    /// Rolls so that what is deleted can go, if it must with blocks of the last reserve.
-    fn roll_spending(&mut self) -> Result<(), Refused> {
+    /// What is known of producers has no batch left that tells it. If it must, it takes from the reserve.
+    fn keep_producers(&mut self) {
+        if self.core.producers().is_empty() {
+            return;
+        }
         let producers = self.core.producers().encode();
-        let rolled = match self.log.roll(&producers, self.site.age_time()) {
-            Err(error) if error.is_full() && self.site.condition.spend_last(SPENT_BYTES) => {
-                self.log.roll(&producers, self.site.age_time())
-            }
-            rolled => rolled,
-        };
-        match rolled {
-            Ok(()) => {
-                self.step(Event::RolledDurable { upto: self.log.durable_end() });
-                Ok(())
-            }
-            Err(error) => Err(self.fault(&error)),
+        if !self.log.keep_producers(&producers) && self.site.condition.spend(producers.len() as u64) {
+            self.log.keep_producers(&producers);
         }
     }
 

@@ -1,15 +1,5 @@
 //! What is shown as the status, while the sessions in which nodes report break, clients come and go and the server is
-//! started again (S1).
-//!
-//! The test on a full volume needs root for a tmpfs of its own: `cargo xtask faults status` runs it.
-//! `FOREBAY_STATUS_SECONDS` (default 20) is how long its volume stays full.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests stand outside the product: they panic, read clocks and print"
-)]
+//! started again (S1). `FOREBAY_STATUS_SECONDS` (default 20) is how long the volume stays full.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,21 +9,19 @@ use std::time::{Duration, Instant};
 
 use forebay_records::BatchBuilder;
 use forebay_tests::requests::{create, fetch, produce};
-use forebay_tests::{Conn, Server, TmpFs, forebay, get, post, run_to_end};
+use forebay_tests::{Conn, FsKind, Server, forebay, get, post, run_to_end};
 use forebay_wire::kafka::describe_log_dirs::DescribeLogDirsRequest;
 use serde_json::Value;
 
+use crate::volume::Volume;
+use crate::{BACK_ALWAYS, MIB, SHOWN_WITHIN, number};
+
 const TOPIC: &str = "orders";
-const MIB: u64 = 1 << 20;
 const RECONNECTS: u32 = 20;
 const RESETS: u32 = 20;
 const STARTS: u32 = 3;
-/// A full volume is shown as one so soon after the first refusal.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 /// After a reset, all is known again so soon, on a machine that has much else to do.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
-/// Writes are taken again so soon after space was freed.
-const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 fn json(server: &Server, path: &str) -> Value {
     let (status, body) = get(server.http(), path).unwrap();
@@ -170,23 +158,22 @@ fn disturb(server: &mut Server, lasts: Duration) {
 }
 
 #[test]
-#[ignore = "needs root and a tmpfs: cargo xtask faults status"]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
 fn a_full_volume_is_never_shown_as_online() {
-    let text = std::env::var("FOREBAY_STATUS_SECONDS").unwrap_or_else(|_| "20".to_owned());
-    let lasts = Duration::from_secs(text.parse().expect("a number of seconds"));
-    let fs = TmpFs::new(64);
+    let lasts = Duration::from_secs(number("FOREBAY_STATUS_SECONDS", 20));
+    let volume = Volume::new(FsKind::Tmpfs);
     let mut server = Server::prepare(&[]);
-    server.keep_data_in(fs.dir().join("data"));
+    server.keep_data_in(volume.data());
     server.spawn();
     server.wait_ready();
     make_topic(&server);
     wait_for(&server, "Online", KNOWN_WITHIN);
-    fs.fill_but(6 * MIB);
+    volume.fill_but(6 * MIB);
     let mut client = server.conn();
     while append(&mut client).is_none() {}
     let shown = wait_for(&server, "OutOfSpace", SHOWN_WITHIN);
-    fs.fill();
-    assert_eq!(fs.free_bytes(), 0);
+    volume.fill();
+    assert_eq!(volume.free_bytes(), 0);
 
     let sampler = Sampler::start(&server);
     disturb(&mut server, lasts);
@@ -208,10 +195,10 @@ fn a_full_volume_is_never_shown_as_online() {
     assert_eq!((dir.error_code, dir.usable_bytes, dir.total_bytes), (0, 0, 64 << 20));
     assert!(dir.topics[0].partitions[0].partition_size > 0, "{dir:?}");
 
-    fs.free(0);
+    volume.free_but(0);
     let (mut client, freed) = (server.conn(), Instant::now());
     while append(&mut client).is_some() {
-        assert!(freed.elapsed() < BACK_WITHIN, "{}", server.log());
+        assert!(freed.elapsed() < BACK_ALWAYS, "{}", server.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     println!("writes are back {:?} after the space was freed", freed.elapsed());
