@@ -20,7 +20,7 @@ use crate::partitions::PartitionMap;
 use crate::shared::Shared;
 
 /// A node reports at least so often.
-const HEARTBEAT_EVERY: Duration = Duration::from_millis(400);
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 
 /// The partitions are looked at for failed ones so often: there may be very many.
 const SURVEY_EVERY: Duration = Duration::from_secs(1);

@@ -116,7 +116,10 @@ fn advice(code: ErrorCode) -> Option<&'static str> {
             ErrorCode::MessageTooLarge,
             "Raise the topic's max.message.bytes, or send smaller batches (--batch-bytes).",
         ),
-        (ErrorCode::KafkaStorageError, "The server's log and its /v1 status say which disk has a problem."),
+        (
+            ErrorCode::KafkaStorageError,
+            "`forebay cluster status` says which disk has a problem, and what to do.",
+        ),
     ];
     ADVICE.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice)
 }

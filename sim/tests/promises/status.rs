@@ -20,7 +20,7 @@ use super::{TOPIC, append, batch, client, config, consume, env};
 const HTTP: &str = "127.0.0.1:9644";
 const CAPACITY: u64 = 128 << 20;
 /// A full volume is shown as one so soon.
-const SHOWN_WITHIN: Duration = Duration::from_millis(300);
+const SHOWN_WITHIN: Duration = Duration::from_millis(100);
 /// After a reset or a start, all is known again so soon.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
