@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use forebay_log::{DirError, Files};
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
 use forebay_replica::{Condition, Flush, OpenError, Partition, PartitionConfig, Refused, Threads, Volume};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -60,6 +64,13 @@ struct Hosting {
     unopened: BTreeSet<PartitionId>,
 }
 
+type Readmitted = Pin<Box<dyn Future<Output = Option<(DirectoryId, watch::Receiver<u64>)>> + Send>>;
+
+/// Ends when the volume is readmitted; `None` once it is gone.
+fn readmitted(directory: DirectoryId, mut news: watch::Receiver<u64>) -> Readmitted {
+    Box::pin(async move { news.changed().await.is_ok().then_some((directory, news)) })
+}
+
 impl fmt::Debug for Reconciler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reconciler").field("partitions", &self.have.len()).finish_non_exhaustive()
@@ -79,17 +90,20 @@ impl Reconciler {
             Threads { writers: config.writer_threads, sync_helpers: config.sync_threads, readers: READERS };
         let files = Files::new(env.disk.clone(), env.descriptors_max);
         for directory in directories {
-            let volume = Volume::start(
+            // Before anything is written: whether that may be is seen from it.
+            let clean = directory.take_clean()?;
+            let volume = Volume::start_as(
                 &files,
                 &*env.workers,
                 env.clock.clone(),
                 directory.data.partitions_path(),
                 threads,
+                directory.data.has_failed(),
             );
             let found = directory.data.partitions()?;
             have.extend(found.iter().map(|id| (*id, Have { directory: directory.id, running: None })));
             let unopened = found.into_iter().collect();
-            volumes.insert(directory.id, Hosting { volume, clean: directory.take_clean()?, unopened });
+            volumes.insert(directory.id, Hosting { volume, clean, unopened });
         }
         Ok(Self {
             me: config.node_id,
@@ -123,6 +137,7 @@ impl Reconciler {
         let mut current = image.borrow_and_update().clone();
         self.apply(&current).await;
         let map = Arc::clone(&self.map);
+        let mut readmissions = self.readmissions();
         loop {
             self.open_wanted();
             let now = Instant::now();
@@ -139,6 +154,11 @@ impl Reconciler {
                 }
                 opened = self.openings.next(), if !self.openings.is_idle() => self.opened(opened),
                 () = map.asked() => {}
+                Some(Some((directory, news))) = readmissions.next() => {
+                    readmissions.push(readmitted(directory, news));
+                    self.readmitted(directory);
+                    self.apply(&current).await;
+                }
                 () = tokio::time::sleep_until(retry_at.unwrap_or(now)), if retry_at.is_some() => {
                     (self.retry, self.retry_at) = (true, None);
                     self.apply(&current).await;
@@ -227,9 +247,35 @@ impl Reconciler {
         let settings = self.settings(id.topic, &configs);
         let Some(hosting) = self.volumes.get(&directory) else { return };
         let clean = hosting.clean && hosting.unopened.contains(&id);
-        let config = self.partition_config(&settings);
-        let answer = hosting.volume.open(id, config, epoch.unwrap_or(LeaderEpoch(-1)), clean);
+        let (config, leads) = (self.partition_config(&settings), epoch.unwrap_or(LeaderEpoch(-1)));
+        let answer = match self.map.get(id) {
+            Some(Hosted::Open { partition, .. }) => hosting.volume.reopen(&partition, config, leads),
+            Some(Hosted::Failed(_)) | None => hosting.volume.open(id, config, leads, clean),
+        };
         self.openings.begin(id, Leading { epoch, configs }, answer);
+    }
+
+    /// Ends for each volume when it is readmitted.
+    fn readmissions(&self) -> FuturesUnordered<Readmitted> {
+        let of = |(id, hosting): (&DirectoryId, &Hosting)| {
+            readmitted(*id, hosting.volume.condition().readmissions())
+        };
+        self.volumes.iter().map(of).collect()
+    }
+
+    /// A volume was readmitted: what has failed on it is opened anew, and what could not be opened is tried again.
+    fn readmitted(&mut self, directory: DirectoryId) {
+        let here = self.have.iter().filter(|(_, have)| have.directory == directory).map(|(id, _)| *id);
+        let failed: Vec<_> =
+            here.filter(|id| self.map.get(*id).is_some_and(|hosted| hosted.has_failed())).collect();
+        self.retry = true;
+        for id in failed {
+            if self.openings.room() > 0 {
+                self.open(id);
+            } else {
+                self.openings.add(id);
+            }
+        }
     }
 
     /// Opens what somebody waits for, as far as there is room.
@@ -262,6 +308,11 @@ impl Reconciler {
                 tracing::warn!(partition = %id, %error, "cannot open a partition yet");
                 return self.openings.add(id);
             }
+            Some(Err(OpenError::AlreadyOpen)) if self.is_open(id) => return,
+            Some(Err(error)) if self.is_open(id) => {
+                tracing::error!(partition = %id, %error, "cannot open a failed partition anew; what it last showed is served");
+                return;
+            }
             Some(Err(error)) => {
                 self.unsettled.insert(id.topic);
                 self.retry_later();
@@ -276,6 +327,11 @@ impl Reconciler {
             None => return self.openings.add(id),
         };
         self.map.publish(|places| drop(places.insert(id, Place::Tried(place))));
+    }
+
+    /// True if there is something to be read of it.
+    fn is_open(&self, id: PartitionId) -> bool {
+        matches!(self.map.get(id), Some(Hosted::Open { .. }))
     }
 
     /// A partition that was just opened, with what the Image has told since that was begun.

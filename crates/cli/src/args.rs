@@ -36,7 +36,7 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Print the records of a topic
     Consume(consume::ConsumeArgs),
-    /// Look at servers
+    /// Look at servers, and mend them
     #[command(subcommand)]
     Cluster(connections::ClusterCommand),
     /// Look at data directories
@@ -92,6 +92,7 @@ mod tests {
             "produce rain --file f --key-separator : --header a=b --header a=c --compression zstd --acks 1 --no-idempotence",
             "consume rain --from timestamp=2026-01-02T03:04:05Z --follow --max-messages 5 --partition 0 --format %v",
             "cluster connections --http 127.0.0.1:9644 --output json",
+            "cluster readmit --volume /data/1 --http 127.0.0.1:9644 -o json",
             "log verify --data-dir a --rate 100M",
             "bench produce --connections 2 --in-flight 4 --batch-bytes 1M --total-bytes 1G --acks all",
             "bench produce --raw --rate 5000 --spread random --repeat 5 --server-pid 1 --series --no-check",

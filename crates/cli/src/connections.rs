@@ -1,32 +1,26 @@
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
+use crate::http::HttpArgs;
 use crate::output::{Output, table};
-
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// An answer that is longer is none of ours.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+use crate::readmit::ReadmitArgs;
 
 /// `forebay cluster ...`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
     /// List the open Kafka connections of a server, the oldest first
     Connections(ConnectionsArgs),
+    /// Test a volume that has failed, and let it in again
+    Readmit(ReadmitArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionsArgs {
-    /// The server's HTTP door
-    #[arg(long, env = "FOREBAY_HTTP", value_name = "HOST:PORT", default_value = "127.0.0.1:9644")]
-    http: String,
+    #[command(flatten)]
+    server: HttpArgs,
     /// How to print the result
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
@@ -61,6 +55,7 @@ impl ClusterCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Connections(args) => args.run(),
+            Self::Readmit(args) => args.run(),
         }
     }
 }
@@ -69,9 +64,7 @@ impl ConnectionsArgs {
     fn run(self) -> Result<(), Failure> {
         let (mut connections, mut after) = (Vec::new(), Some(0));
         while let Some(id) = after {
-            let body = get(&self.http, &format!("/v1/connections?after={id}"))?;
-            let part: Part =
-                serde_json::from_str(&body).map_err(|error| odd(&self.http, &error.to_string()))?;
+            let part: Part = self.server.get(&format!("/v1/connections?after={id}"))?;
             connections.extend(part.connections);
             after = part.next;
         }
@@ -111,36 +104,4 @@ fn rows(connections: &[Connection]) -> String {
         ]);
     }
     table.to_string()
-}
-
-/// `GET path` from the HTTP door of a server.
-fn get(address: &str, path: &str) -> Result<String, Failure> {
-    let unreachable = |error: io::Error| {
-        Failure::new(Exit::Unreachable, format!("{address} does not answer: {error}"))
-            .advise("Name the address of http.listen with --http.")
-    };
-    let answer = exchange(address, path).map_err(unreachable)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| odd(address, "no HTTP"))?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        Some(status) => Err(Failure::new(Exit::Refused, format!("{address} answered {status}: {body}"))),
-        None => Err(odd(address, "no HTTP")),
-    }
-}
-
-/// Speaks HTTP/1.0, so that the answer ends with the connection and is not cut into chunks.
-fn exchange(address: &str, path: &str) -> io::Result<String> {
-    let unknown = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let resolved = address.to_socket_addrs()?.next().ok_or_else(unknown)?;
-    let mut stream = TcpStream::connect_timeout(&resolved, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
-fn odd(address: &str, why: &str) -> Failure {
-    Failure::new(Exit::Failed, format!("{address} is not the HTTP door of a Forebay server: {why}"))
 }

@@ -12,13 +12,13 @@ use crate::condition::Condition;
 use crate::event::{Appended, Effect, Event, Ticket};
 use crate::inbox::{Append, Inbox, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
-use crate::producers::Producers;
 use crate::readers::Readers;
 use crate::replica::{Recovered, Replica};
 use crate::retention_clock::RetentionClock;
 use crate::view::View;
 
 mod act;
+mod opening;
 mod rest;
 mod tend;
 
@@ -88,13 +88,15 @@ enum Room {
 impl Tenant {
     /// Opens and recovers a log, and the producers' state with it.
     pub(crate) fn open(site: &Arc<Site>, opening: &Opening) -> Result<Self, OpenError> {
-        let Opening { id, slot, config, epoch, clean } = opening;
-        let dir = site.partitions_path.join(id.to_string());
-        let mut log = Log::open_among(&site.files, &dir, config.log.clone(), *clean)?;
+        let Opening { id, slot, config, epoch, .. } = opening;
+        let mut log = opening::open_log(site, opening)?;
         log.age_from(site.age_time());
-        let producers = recover_producers(&log, site.clock.as_ref())?;
+        let producers = opening::recover_producers(&log, site.clock.as_ref())?;
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
-        let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
+        let mut core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
+        if let Some(reason) = log.poisoned() {
+            core = core.failed(Arc::clone(reason));
+        }
         let view = view(&core, &log);
         let partition =
             Arc::new(Partition::new(*id, *slot, Arc::clone(&site.inbox), site.readers.clone(), view));
@@ -125,6 +127,11 @@ impl Tenant {
 
     pub(crate) fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Why it takes no writes any more, if so.
+    pub(crate) fn failure(&self) -> Option<&Arc<str>> {
+        self.core.failure()
     }
 
     pub(crate) fn config(&self) -> &PartitionConfig {
@@ -401,22 +408,4 @@ fn view(core: &Replica, log: &Log) -> View {
         size_bytes: log.size_bytes(),
         failed: core.failure().cloned(),
     }
-}
-
-/// The producers' state at the end of the log: the newest snapshot, and the batches after it. A snapshot that is
-/// missing or bad costs reading all headers (rule R10).
-fn recover_producers(log: &Log, clock: &dyn Clock) -> Result<Producers, LogError> {
-    let snapshot = log.producer_snapshot().and_then(|(at, bytes)| match Producers::decode(bytes) {
-        Ok(producers) => Some((at, producers)),
-        Err(error) => {
-            tracing::warn!(%error, "rebuilding the producers' state from the log");
-            None
-        }
-    });
-    let (from, mut producers) = snapshot.unwrap_or_else(|| (log.start(), Producers::default()));
-    let now = clock.wall();
-    for header in log.headers(from) {
-        producers.recover(&header?, now);
-    }
-    Ok(producers)
 }

@@ -23,6 +23,16 @@ impl HttpError {
         Self { status: StatusCode::BAD_REQUEST, sentence }
     }
 
+    /// There is no reason to do what was asked for.
+    pub(super) fn needless(sentence: String) -> Self {
+        Self { status: StatusCode::CONFLICT, sentence }
+    }
+
+    /// It was tried and could not be done.
+    pub(super) fn unable(sentence: String) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, sentence }
+    }
+
     /// Making the answer panicked, or the node is stopping.
     pub(super) fn broken() -> Self {
         let sentence = "the answer could not be made; the server's log says why".to_owned();
@@ -52,7 +62,12 @@ pub(super) async fn no_such_path(uri: Uri) -> HttpError {
     HttpError::missing(format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path()))
 }
 
-pub(super) async fn read_only(method: Method, uri: Uri) -> HttpError {
-    let sentence = format!("{} can only be read (GET), not {method}", uri.path());
+pub(super) async fn other_method(method: Method, uri: Uri) -> HttpError {
+    let path = uri.path();
+    let sentence = if method == Method::GET {
+        format!("{path} does something, and is asked for with POST, not {method}")
+    } else {
+        format!("{path} can only be read (GET), not {method}")
+    };
     HttpError { status: StatusCode::METHOD_NOT_ALLOWED, sentence }
 }

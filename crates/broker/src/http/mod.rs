@@ -1,4 +1,5 @@
-//! The HTTP door: health, metrics and the read side of `/v1`. Loopback by default; it changes nothing.
+//! The HTTP door: health, metrics and `/v1`. Loopback by default; the one thing it does is to readmit a volume, which
+//! needs no metadata log.
 //!
 //! ```text
 //!   Door (bounded connections, patience) ── axum ── routes ── handler(&Facts) ── JSON
@@ -23,11 +24,15 @@ mod volumes;
 mod tests;
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use forebay_base::DirectoryId;
 use forebay_link::Listener;
+use forebay_replica::Readmission;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -44,8 +49,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct HttpState {
     gather: Arc<dyn Fn() -> Facts + Send + Sync>,
+    readmit: Arc<dyn Fn(DirectoryId) -> Readmitting + Send + Sync>,
     metrics: Arc<Metrics>,
 }
+
+/// A volume on its way back: see `Condition::readmit`.
+type Readmitting = Pin<Box<dyn Future<Output = Result<Readmission, String>> + Send>>;
 
 impl fmt::Debug for HttpState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,8 +65,17 @@ impl fmt::Debug for HttpState {
 impl HttpState {
     /// The state for a node.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let metrics = shared.metrics.clone();
-        Self { gather: Arc::new(move || gather::facts(shared.clone())), metrics }
+        let (metrics, volumes) = (shared.metrics.clone(), shared.volumes.clone());
+        let readmit = move |directory: DirectoryId| -> Readmitting {
+            let condition = volumes.get(&directory).cloned();
+            Box::pin(async move {
+                match condition {
+                    Some(condition) => condition.readmit().await,
+                    None => Err("this node has no such volume".to_owned()),
+                }
+            })
+        };
+        Self { gather: Arc::new(move || gather::facts(shared.clone())), readmit: Arc::new(readmit), metrics }
     }
 
     /// Makes an answer from the facts of this moment. On a thread of its own: the page of a large cluster
@@ -89,5 +107,5 @@ fn router(state: HttpState) -> Router {
     let routes = routes::ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
-    routes.fallback(error::no_such_path).method_not_allowed_fallback(error::read_only).with_state(state)
+    routes.fallback(error::no_such_path).method_not_allowed_fallback(error::other_method).with_state(state)
 }

@@ -1,13 +1,15 @@
 //! The one table of routes: the router and the OpenAPI document are both made from it.
 
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use super::{HttpState, cluster, connections, health, openapi, topics, volumes};
 
 /// One route.
 pub(super) struct Route {
-    /// Its path; `{name}` stands for a topic's name.
+    /// Its path; `{name}` stands for a topic's name, `{volume}` for a volume's directory id or its path.
     pub(super) path: &'static str,
+    /// How it is asked for, in lower case.
+    pub(super) method: &'static str,
     /// What it answers, in a sentence.
     pub(super) summary: &'static str,
     /// Who answers it.
@@ -23,6 +25,8 @@ pub(super) enum Answer {
     Json(&'static str),
     /// JSON of the named schema, with 200 or with 503.
     JsonOrUnavailable(&'static str),
+    /// JSON of the named schema, or an Error that says why it was not done.
+    JsonOrRefused(&'static str),
     /// JSON of the named schema, a part of a list at a time; the list is in the order of these.
     Part(&'static str, Key),
     /// The OpenAPI document.
@@ -41,60 +45,77 @@ pub(super) enum Key {
 pub(super) const ROUTES: &[Route] = &[
     Route {
         path: "/healthz",
+        method: "get",
         summary: "The process is alive.",
         handler: || get(health::healthz),
         answer: Answer::Json("Health"),
     },
     Route {
         path: "/readyz",
+        method: "get",
         summary: "Whether clients may come: 200, or 503 with the reason.",
         handler: || get(health::readyz),
         answer: Answer::JsonOrUnavailable("Readiness"),
     },
     Route {
         path: "/metrics",
+        method: "get",
         summary: "Metrics in Prometheus' text format.",
         handler: || get(health::metrics),
         answer: Answer::Text,
     },
     Route {
         path: "/v1/cluster",
+        method: "get",
         summary: "The cluster: its identity, its nodes and its metadata quorum.",
         handler: || get(cluster::show),
         answer: Answer::Json("Cluster"),
     },
     Route {
         path: "/v1/topics",
+        method: "get",
         summary: "All topics, by name.",
         handler: || get(topics::list),
         answer: Answer::Part("TopicList", Key::Name),
     },
     Route {
         path: "/v1/topics/{name}",
+        method: "get",
         summary: "One topic.",
         handler: || get(topics::one),
         answer: Answer::Json("Topic"),
     },
     Route {
         path: "/v1/topics/{name}/partitions",
+        method: "get",
         summary: "The partitions of a topic, with their derived status.",
         handler: || get(topics::partitions),
         answer: Answer::Json("PartitionList"),
     },
     Route {
         path: "/v1/connections",
+        method: "get",
         summary: "The open Kafka connections of this node, the oldest first.",
         handler: || get(connections::list),
         answer: Answer::Part("ConnectionList", Key::Id),
     },
     Route {
         path: "/v1/volumes",
+        method: "get",
         summary: "The data directories of this node and their space.",
         handler: || get(volumes::list),
         answer: Answer::Json("VolumeList"),
     },
     Route {
+        path: "/v1/volumes/{volume}/readmit",
+        method: "post",
+        summary: "Tests a volume that has failed, or has partitions that have, and lets it in again.",
+        handler: || post(volumes::readmit),
+        answer: Answer::JsonOrRefused("Readmission"),
+    },
+    Route {
         path: "/v1/openapi.json",
+        method: "get",
         summary: "This document.",
         handler: || get(openapi::document),
         answer: Answer::Document,

@@ -25,7 +25,8 @@ struct Served {
 }
 
 fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
-    HttpState { gather: Arc::new(facts), metrics: Arc::new(Metrics::of_no_log()) }
+    let readmit = |_| -> Readmitting { Box::pin(async { Ok(Readmission { tested_bytes: 1 << 20 }) }) };
+    HttpState { gather: Arc::new(facts), readmit: Arc::new(readmit), metrics: Arc::new(Metrics::of_no_log()) }
 }
 
 /// Status, head and body of one request.
@@ -121,6 +122,30 @@ async fn a_full_or_silent_disk_is_told_with_a_sentence() {
     let volumes = served.json("/v1/volumes").await.1;
     assert_eq!(volumes["volumes"][0]["state"], "Probing");
     assert!(volumes["volumes"][0]["sentence"].as_str().unwrap().contains("not known"));
+}
+
+#[tokio::test]
+async fn only_a_volume_that_needs_it_is_readmitted() {
+    let served = Served::start();
+    let (status, _, body) = served.ask("POST", "/v1/volumes/nowhere/readmit").await;
+    assert_eq!((status, body.as_str()), (404, r#"{"error":"this server has no volume 'nowhere'"}"#));
+    let (status, _, body) = served.ask("POST", "/v1/volumes/%2Fdata%2F1/readmit").await;
+    assert!(status == 409 && body.contains("/data/1 is Normal"), "{body}");
+    served.set(|facts| {
+        facts.hosted = Box::new(|id| {
+            let failed = (id.index == 1).then(|| "a planted fault".into());
+            Some(crate::facts::PartitionFacts { failed, ..testing::partition() })
+        });
+    });
+    assert_eq!(served.json("/v1/volumes").await.1["volumes"][0]["failed_partitions"], 1);
+    let (status, _, body) = served.ask("POST", "/v1/volumes/%2Fdata%2F1/readmit").await;
+    let readmission: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &readmission["reopened_partitions"], &readmission["tested_bytes"]),
+        (200, &1.into(), &(1 << 20).into())
+    );
+    let (status, _, body) = served.ask("GET", "/v1/volumes/%2Fdata%2F1/readmit").await;
+    assert!(status == 405 && body.contains("asked for with POST"), "{body}");
 }
 
 #[tokio::test]
@@ -225,7 +250,7 @@ async fn a_panic_while_answering_is_one_refusal() {
     let served = Served::start();
     served.set(|facts| facts.hosted = Box::new(|_| panic!("planted")));
     assert_eq!(served.json("/v1/topics/orders").await.0, 500);
-    assert_eq!(served.json("/v1/volumes").await.0, 200);
+    assert_eq!(served.json("/v1/connections").await.0, 200);
 }
 
 #[tokio::test]
@@ -292,10 +317,13 @@ async fn the_openapi_document_tells_the_truth() {
         document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let routed: BTreeSet<&str> = routes::ROUTES.iter().map(|route| route.path).collect();
     assert_eq!(documented, routed);
-    for path in documented {
-        let (status, _, body) = served.ask("GET", &path.replace("{name}", "orders")).await;
+    // So that there is something to readmit.
+    served.set(|facts| facts.volumes[0] = testing::volume(None, VolumeState::Failed));
+    for routes::Route { path, method, .. } in routes::ROUTES {
+        let asked = path.replace("{name}", "orders").replace("{volume}", "%2Fdata%2F1");
+        let (status, _, body) = served.ask(&method.to_uppercase(), &asked).await;
         assert_eq!(status, 200, "{path}");
-        let content = document["paths"][path]["get"]["responses"]["200"]["content"].as_object().unwrap();
+        let content = document["paths"][path][method]["responses"]["200"]["content"].as_object().unwrap();
         if let Some(json) = content.get("application/json") {
             fits(&document, &json["schema"], &serde_json::from_str(&body).unwrap(), path);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use forebay_base::Offset;
+use forebay_base::{DirectoryId, Offset};
 use forebay_log::Space;
 use forebay_meta::Topic;
 use forebay_meta::status::{Status, VolumeState};
@@ -328,10 +328,22 @@ pub(super) struct VolumeView {
     reserve_left_bytes: u64,
     /// Seconds until it is full, if it goes on filling as it does.
     full_in_s: Option<u64>,
+    /// Partitions on it that take no writes until it is readmitted.
+    failed_partitions: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReadmissionView {
+    /// As it is now.
+    pub(super) volume: VolumeView,
+    /// Written, synced, and read back from the device.
+    pub(super) tested_bytes: u64,
+    /// Partitions that had failed and are being opened anew.
+    pub(super) reopened_partitions: u64,
 }
 
 impl VolumeView {
-    pub(super) fn of(volume: &VolumeFacts) -> Self {
+    pub(super) fn of(volume: &VolumeFacts, failed_partitions: &BTreeMap<DirectoryId, u64>) -> Self {
         let report = &volume.report;
         let space = |of: fn(&Space) -> u64| report.space.as_ref().map(of);
         Self {
@@ -356,6 +368,7 @@ impl VolumeView {
             resume_bytes: report.marks.resume_bytes,
             reserve_left_bytes: report.reserve_left_bytes,
             full_in_s: report.full_in.map(|full_in| full_in.as_secs()),
+            failed_partitions: failed_partitions.get(&volume.directory).copied().unwrap_or(0),
         }
     }
 }
