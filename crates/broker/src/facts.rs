@@ -93,6 +93,8 @@ pub(crate) struct Quorum {
     pub(crate) restarts: u64,
     /// Why it last went down.
     pub(crate) last_failure: Option<String>,
+    /// Why there is no working metadata log, if so.
+    pub(crate) outage: Option<Arc<str>>,
     /// Space of the metadata log in use, in bytes.
     pub(crate) used_bytes: u64,
     /// Space of the metadata log in all, in bytes.
@@ -152,6 +154,9 @@ pub(crate) struct LogFacts {
 impl Facts {
     /// Why this node must not get clients yet (or any more), as a sentence; `None` if it is ready.
     pub(crate) fn unready(&self) -> Option<String> {
+        if let Some(outage) = &self.quorum.outage {
+            return Some(outage.to_string());
+        }
         if !self.quorum.alive {
             let reason = self.quorum.last_failure.as_deref().unwrap_or("it has not started yet");
             return Some(format!(
@@ -375,6 +380,7 @@ pub(crate) mod testing {
                 alive: true,
                 restarts: 0,
                 last_failure: None,
+                outage: None,
                 used_bytes: 1000,
                 limit_bytes: 32 << 20,
                 disk_silent_for: None,

@@ -17,6 +17,8 @@ mod env;
 mod facts;
 mod http;
 mod kafka;
+mod membership;
+mod metadata_volume;
 mod metrics;
 mod node;
 mod opening;

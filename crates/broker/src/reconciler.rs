@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
+use forebay_controller::Controller;
 use forebay_log::{DirError, Files};
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
@@ -50,6 +51,7 @@ pub(crate) struct Reconciler {
     retry: bool,
     retry_at: Option<Instant>,
     map: Arc<PartitionMap>,
+    controller: Controller,
     defaults: BTreeMap<String, String>,
     producer_expiry: Duration,
     retention_check: Duration,
@@ -84,6 +86,7 @@ impl Reconciler {
         env: &Env,
         directories: &[Arc<Directory>],
         map: Arc<PartitionMap>,
+        controller: Controller,
     ) -> Result<Self, DirError> {
         let (mut volumes, mut have) = (BTreeMap::new(), BTreeMap::new());
         let threads =
@@ -116,6 +119,7 @@ impl Reconciler {
             retry: false,
             retry_at: None,
             map,
+            controller,
             defaults: server_defaults(config),
             producer_expiry: Duration::from_millis(config.producer_id_expiration_ms),
             retention_check: Duration::from_millis(config.log_retention_check_interval_ms),
@@ -208,6 +212,10 @@ impl Reconciler {
                 Action::Lead { id, epoch } => self.lead(id, epoch),
                 Action::Configure { id, configs } => self.configure(id, configs),
                 Action::Stop { id } => self.stop(id).await,
+                // What an Image does not know that was only read from a disk may be in what could not be read.
+                Action::Delete { id, .. } if !self.controller.is_caught_up() => {
+                    self.unsettled.insert(id.topic);
+                }
                 Action::Delete { id, directory } => deleting.extend(self.delete(id, directory).await),
             }
         }

@@ -75,6 +75,7 @@ pub(crate) fn of_propose_error(error: &ProposeError) -> Failure {
     let code = match error {
         ProposeError::NotLeader { .. } => ErrorCode::NotController,
         ProposeError::Full { .. } | ProposeError::TooLarge { .. } => ErrorCode::PolicyViolation,
+        ProposeError::Down { .. } => ErrorCode::KafkaStorageError,
         ProposeError::OutcomeUnknown | ProposeError::Stopped | ProposeError::Timeout { .. } => {
             ErrorCode::RequestTimedOut
         }
