@@ -163,6 +163,9 @@ impl Supervisor {
             if !was_barred && self.stopped_within(back_off).await {
                 return;
             }
+            if self.shared.bar.borrow().is_some() {
+                continue;
+            }
             back_off = (back_off * 2).min(BACK_OFF_MAX);
             self.shared.status().restarts += 1;
             match self.start().await {
@@ -203,8 +206,8 @@ impl Supervisor {
     /// Ends with the first catch-up of a Raft task.
     fn note_outage(&self, reason: &str) {
         let sentence = format!(
-            "the metadata log cannot be written ({reason}): reads go on with the metadata of before, records are refused, \
-             and no topic can be changed"
+            "the metadata log cannot be written: reads go on with the metadata of before, records are refused, and no \
+             topic can be changed, because {reason}"
         );
         self.shared.outage.send_replace(Some(sentence.into()));
     }
@@ -214,9 +217,15 @@ impl Supervisor {
         self.shared.status().last_failure = Some(reason.to_owned());
     }
 
+    /// Sleeps, unless shutdown is asked for; or until the disk is barred, which is nothing to sleep over.
     async fn stopped_within(&self, time: Duration) -> bool {
-        let mut stop = self.shared.stop.subscribe();
-        tokio::time::timeout(time, stop.wait_for(|stop| *stop)).await.is_ok()
+        let (mut stop, mut bar) = (self.shared.stop.subscribe(), self.shared.bar.subscribe());
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => true,
+            _ = bar.wait_for(Option::is_some) => false,
+            () = tokio::time::sleep(time) => false,
+        }
     }
 
     /// Nothing that still runs of this Raft task may touch the disk once the next one is started, so this waits for a

@@ -271,7 +271,7 @@ impl Tenant {
     /// A poisoned log fails the replica, anything else may be tried again.
     fn bear(&mut self, error: &LogError) {
         if is_storage_fault(error) {
-            self.step(Event::SyncFailed { reason: error.to_string() });
+            self.step(Event::SyncFailed { reason: with_way_out(&error.to_string()) });
         } else if !error.is_full() {
             tracing::warn!(partition = %self.partition.id(), %error, "the log refused an operation");
         }
@@ -284,7 +284,7 @@ impl Tenant {
                 self.log.synced(upto);
                 self.step(Event::Synced { upto, watched: self.partition.is_watched() });
             }
-            Err(reason) => self.step(Event::SyncFailed { reason }),
+            Err(reason) => self.step(Event::SyncFailed { reason: with_way_out(&reason) }),
         }
     }
 
@@ -385,6 +385,11 @@ impl Tenant {
         self.tickets += 1;
         Ticket(self.tickets)
     }
+}
+
+/// Why a partition takes no writes, and how it comes to take them again.
+fn with_way_out(reason: &str) -> String {
+    format!("{reason}; when its disk is sound again, `forebay cluster readmit` opens the partition anew")
 }
 
 /// True if what is on the disk is not known any more.
