@@ -108,8 +108,9 @@ impl LoopFs {
     /// # Panics
     /// If that fails.
     pub fn mount_read_only(&mut self) {
-        run("mount", &["-o", "loop,ro", path(&self.image())], &self.dir());
-        self.mounted = true;
+        // The device stays writable, else it could not be mounted otherwise later.
+        self.mount();
+        run("mount", &["-o", "remount,ro"], &self.dir());
     }
 
     /// Has one that was mounted read-only take writes again, under whoever uses it.

@@ -285,9 +285,7 @@ fn another_data_directory_is_not_touched() {
     server.spawn();
     server.wait_ready();
     all(&mut lanes, &|lane| lane.reconnect(&server));
-    check_apart(&server, &mut lanes);
-    let (passed, said) = readmit(&server);
-    assert!(passed, "{said}");
+    // What takes no writes cannot remember that it has failed: mounted anew, it is probed.
     check_back(&server, &ill, &mut lanes[1]);
     check_back(&server, &well, &mut lanes[0]);
 }
