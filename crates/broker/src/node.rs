@@ -7,7 +7,7 @@ use forebay_link::Listener;
 use forebay_log::DirError;
 use forebay_log::volume::{Marks, VolumeState};
 use forebay_meta::{Endpoint, Image};
-use forebay_replica::Report;
+use forebay_replica::{Condition, Report};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -199,7 +199,7 @@ impl Node {
     }
 
     /// Stops: takes no more requests, answers those begun, closes every log, and marks the directories as cleanly
-    /// stopped if all of that succeeded within `deadline`.
+    /// stopped if all of that succeeded within `patience`. With a volume that has failed none is marked.
     pub async fn stop(mut self, patience: Duration) -> Result<(), NodeError> {
         let now = tokio::time::Instant::now();
         // Clients get half of the time, so that the other half is left for the logs whatever clients do.
@@ -220,7 +220,15 @@ impl Node {
             .await
             .map_err(late("the metadata log"))?;
         if !closed {
-            return Err(NodeError::Unclean);
+            // Of a disk that has failed all has been said, and the next start looks at everything.
+            let has_failed = |condition: &Arc<Condition>| condition.report().state == VolumeState::Failed;
+            return match self.shared.volumes.values().any(has_failed) {
+                true => {
+                    tracing::warn!("stopped with a disk that has failed: the next start checks every log");
+                    Ok(())
+                }
+                false => Err(NodeError::Unclean),
+            };
         }
         directories::leave_clean(&self.directories)?;
         tracing::info!("stopped cleanly");

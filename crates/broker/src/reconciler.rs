@@ -1,7 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,6 @@ use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
 use forebay_replica::{Condition, Flush, OpenError, Partition, PartitionConfig, Refused, Threads, Volume};
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -21,6 +18,8 @@ use crate::opening::{Opened, Openings};
 use crate::partitions::{Hosted, PartitionMap, Place};
 use crate::settings::{log_config, server_defaults};
 use crate::{Config, Env};
+
+mod readmission;
 
 /// Threads of each volume for reads that must wait for its device, and for opening logs.
 const READERS: usize = 4;
@@ -64,13 +63,6 @@ struct Hosting {
     /// Partitions that were there at the start and were not opened yet. Only their first opening may rely on the clean
     /// stop; and while one is left after an unclean stop, the next one must not count as clean.
     unopened: BTreeSet<PartitionId>,
-}
-
-type Readmitted = Pin<Box<dyn Future<Output = Option<(DirectoryId, watch::Receiver<u64>)>> + Send>>;
-
-/// Ends when the volume is readmitted; `None` once it is gone.
-fn readmitted(directory: DirectoryId, mut news: watch::Receiver<u64>) -> Readmitted {
-    Box::pin(async move { news.changed().await.is_ok().then_some((directory, news)) })
 }
 
 impl fmt::Debug for Reconciler {
@@ -159,7 +151,7 @@ impl Reconciler {
                 opened = self.openings.next(), if !self.openings.is_idle() => self.opened(opened),
                 () = map.asked() => {}
                 Some(Some((directory, news))) = readmissions.next() => {
-                    readmissions.push(readmitted(directory, news));
+                    readmissions.push(readmission::next(directory, news));
                     self.readmitted(directory);
                     self.apply(&current).await;
                 }
@@ -261,29 +253,6 @@ impl Reconciler {
             Some(Hosted::Failed(_)) | None => hosting.volume.open(id, config, leads, clean),
         };
         self.openings.begin(id, Leading { epoch, configs }, answer);
-    }
-
-    /// Ends for each volume when it is readmitted.
-    fn readmissions(&self) -> FuturesUnordered<Readmitted> {
-        let of = |(id, hosting): (&DirectoryId, &Hosting)| {
-            readmitted(*id, hosting.volume.condition().readmissions())
-        };
-        self.volumes.iter().map(of).collect()
-    }
-
-    /// A volume was readmitted: what has failed on it is opened anew, and what could not be opened is tried again.
-    fn readmitted(&mut self, directory: DirectoryId) {
-        let here = self.have.iter().filter(|(_, have)| have.directory == directory).map(|(id, _)| *id);
-        let failed: Vec<_> =
-            here.filter(|id| self.map.get(*id).is_some_and(|hosted| hosted.has_failed())).collect();
-        self.retry = true;
-        for id in failed {
-            if self.openings.room() > 0 {
-                self.open(id);
-            } else {
-                self.openings.add(id);
-            }
-        }
     }
 
     /// Opens what somebody waits for, as far as there is room.

@@ -221,6 +221,12 @@ impl Condition {
         self.report.borrow().state.is_pressed()
     }
 
+    /// Why nothing on it may be changed, if it has failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let report = self.report.borrow();
+        if report.state == VolumeState::Failed { report.sentence() } else { None }
+    }
+
     /// True while there is no room for records.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self.report.borrow().state, VolumeState::Full | VolumeState::HardFull)

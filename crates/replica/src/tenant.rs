@@ -342,13 +342,16 @@ impl Tenant {
         sound
     }
 
-    /// Removes the log from the disk.
-    pub(crate) fn delete(mut self) -> Result<(), Refused> {
+    /// Removes the log from the disk, unless that has `failed`: then it is only closed.
+    pub(crate) fn delete(mut self, failed: Option<String>) -> Result<(), Refused> {
         self.step(Event::Stop);
         self.answer();
         self.refuse_queued(&Refused::NotLeader);
         self.partition.wake();
-        self.log.delete().map_err(|error| Refused::Storage(error.to_string()))
+        match failed {
+            Some(sentence) => Err(Refused::Storage(sentence)),
+            None => self.log.delete().map_err(|error| Refused::Storage(error.to_string())),
+        }
     }
 
     /// Lets somebody else open it.

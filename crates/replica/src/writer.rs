@@ -240,11 +240,12 @@ impl Writer {
     }
 
     fn delete(&mut self, slot: Slot, reply: Reply<()>) {
+        let failed = self.site.condition.failure();
         let answer = match self.seats.get(&slot) {
             Some(Seat::Running(_)) => match self.vacate(slot) {
                 Some(tenant) => {
                     let id = tenant.partition().id();
-                    let deleted = catch_unwind(AssertUnwindSafe(|| tenant.delete()));
+                    let deleted = catch_unwind(AssertUnwindSafe(|| tenant.delete(failed)));
                     self.site.claims.release(id, slot);
                     deleted.unwrap_or_else(|panic| Err(Refused::Storage(sentence(panic.as_ref()))))
                 }
@@ -262,6 +263,9 @@ impl Writer {
     fn delete_stray(&mut self, id: PartitionId) -> Result<(), Refused> {
         if self.site.claims.is_taken(id) {
             return Err(Refused::Storage("the partition is open".to_owned()));
+        }
+        if let Some(sentence) = self.site.condition.failure() {
+            return Err(Refused::Storage(sentence));
         }
         if let Some(slot) = self.broken.remove(&id) {
             self.seats.remove(&slot);

@@ -30,6 +30,9 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 /// Writes and metadata are back so soon after the volume was readmitted.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
+/// What could not be deleted is tried again after ten seconds.
+const STRAY_WITHIN: Duration = Duration::from_secs(15);
+
 fn json(server: &Server, path: &str) -> Value {
     let (_, body) = get(server.http(), path).unwrap();
     serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
@@ -67,6 +70,17 @@ fn make_topic(server: &Server, name: &str, partitions: i32) -> i16 {
 fn readmit(server: &Server) -> (bool, String) {
     let (status, said) = run_to_end(forebay().args(["cluster", "readmit", "--http", server.http()]));
     (status.success(), said)
+}
+
+/// Lanes to those of so many partitions that lie in a directory: there are some.
+fn lanes_on(server: &Server, dir: &Path, partitions: i32) -> Vec<Lane> {
+    let directory = volume(server, dir)["directory"].clone();
+    let places = json(server, "/v1/topics/orders/partitions");
+    let is_there = |partition: &i32| places["partitions"][*partition as usize]["directories"][0] == directory;
+    let lanes: Vec<_> =
+        (0..partitions).filter(is_there).map(|partition| Lane::new(server, "orders", partition)).collect();
+    assert!(!lanes.is_empty(), "{places}");
+    lanes
 }
 
 /// Where the records of the first segment of a partition lie.
@@ -156,12 +170,12 @@ fn a_partition_whose_sync_failed_comes_back() {
 #[ignore = "needs strace and leave to use it: cargo xtask faults readmit"]
 fn a_volume_that_failed_comes_back_without_a_restart_and_after_one() {
     let home = tempfile::tempdir().unwrap();
-    let dir = home.path().join("data");
-    let mut server = small(&[&dir]);
+    let (dir, other) = (home.path().join("data"), home.path().join("other"));
+    let mut server = small(&[&dir, &other]);
     server.spawn();
     server.wait_ready();
-    assert_eq!(make_topic(&server, "orders", 2), 0);
-    let mut lanes = [0, 1].map(|partition| Lane::new(&server, "orders", partition));
+    assert_eq!(make_topic(&server, "orders", 4), 0);
+    let mut lanes = lanes_on(&server, &dir, 4);
     for restarts in [false, true] {
         lanes.iter_mut().for_each(|lane| lane.produce_many(50));
         let injected = Injected::syncs(&server, None);
@@ -173,8 +187,11 @@ fn a_volume_that_failed_comes_back_without_a_restart_and_after_one() {
         assert!(!passed && said.contains("was not readmitted, and is as it was: cannot"), "{said}");
         check_failed(&server, &dir, &mut lanes);
         drop(injected);
+        let stray = other.join("partitions/AAAAAAAAAAAAAAAAAAAAAA-0");
         if restarts {
             server.kill();
+            // The Image does not know it; one that was read without a quorum is not believed so far.
+            std::fs::create_dir(&stray).unwrap();
             server.spawn();
             server.wait_answers();
             lanes.iter_mut().for_each(|lane| lane.reconnect(&server));
@@ -184,12 +201,14 @@ fn a_volume_that_failed_comes_back_without_a_restart_and_after_one() {
         check_failed(&server, &dir, &mut lanes);
         check_without_metadata(&server);
         let pid = server.pid();
+        assert_eq!(stray.exists(), restarts);
         let (passed, said) = readmit(&server);
         assert!(passed && said.contains("is Normal"), "{said}");
         let writes = check_back(&server, &dir, &mut lanes);
         let metadata = eventually("metadata is back", BACK_WITHIN, || is_ready(&server));
         assert_eq!(make_topic(&server, &format!("after-{restarts}"), 1), 0);
         assert_eq!(server.pid(), pid);
+        eventually("what nobody knows is removed", STRAY_WITHIN, || !stray.exists());
         println!(
             "       restarted {restarts}: Failed shown after {shown:.1?}; writes back after {writes:.1?}, metadata {metadata:.1?}"
         );
@@ -253,15 +272,7 @@ fn another_data_directory_is_not_touched() {
     server.spawn();
     server.wait_ready();
     assert_eq!(make_topic(&server, "orders", 4), 0);
-    let directory = volume(&server, &ill)["directory"].clone();
-    let places = json(&server, "/v1/topics/orders/partitions");
-    let mut lanes: [Vec<Lane>; 2] = Default::default();
-    for partition in 0..4 {
-        let on_ill = places["partitions"][partition as usize]["directories"][0] == directory;
-        lanes[usize::from(on_ill)].push(Lane::new(&server, "orders", partition));
-    }
-    let [on_well, on_ill] = &mut lanes;
-    assert!(!on_well.is_empty() && !on_ill.is_empty());
+    let mut lanes = [&well, &ill].map(|dir| lanes_on(&server, dir, 4));
     let all =
         |lanes: &mut [Vec<Lane>; 2], work: &dyn Fn(&mut Lane)| lanes.iter_mut().flatten().for_each(work);
     all(&mut lanes, &|lane| lane.produce_many(50));

@@ -58,6 +58,11 @@ fn a_volume_that_failed_is_let_in_only_if_its_device_keeps_what_it_is_given() {
     eventually("two faults", || house.state() == VolumeState::Failed);
     let sentence = house.volume().condition().report().sentence().unwrap();
     assert!(sentence.contains("forebay cluster readmit"), "{sentence}");
+    let (idle, left) = (house.open(2), house.dir.path().join("partitions").join(id(0).to_string()));
+    for refused in [idle.delete(), house.volume().delete_stray(id(3))] {
+        let refused = refused.blocking_recv().unwrap().unwrap_err().to_string();
+        assert!(refused.contains("has failed") && left.exists(), "{refused}");
+    }
     Faults::set(&house.faults.device, true);
     let refused = house.readmit().unwrap_err();
     assert!(refused.contains("cannot take and sync some more blocks"), "{refused}");
