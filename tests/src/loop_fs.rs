@@ -134,6 +134,38 @@ impl LoopFs {
         self.mounted = true;
     }
 
+    /// Mounts it so that it takes no writes.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn mount_read_only(&mut self) {
+        // The device stays writable, else it could not be mounted otherwise later.
+        self.mount();
+        run("mount", &["-o", "remount,ro"], &self.dir());
+    }
+
+    /// Has one that was mounted read-only take writes again, under whoever uses it.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn remount_writable(&self) {
+        run("mount", &["-o", "remount,rw"], &self.dir());
+    }
+
+    /// What ext4 does when it finds itself damaged: it takes no writes any more, also of those who have files open, until
+    /// it is mounted anew. Reads go on.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn abort(&self) {
+        run("mount", &["-o", "remount,errors=remount-ro"], &self.dir());
+        let found = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(self.dir()).output();
+        let device = String::from_utf8(found.expect("findmnt starts").stdout).expect("names are text");
+        let name = device.trim().trim_start_matches("/dev/");
+        std::fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "1")
+            .expect("ext4 can be told to fail");
+    }
+
     /// Unmounts it. Nobody may use it any more.
     ///
     /// # Panics

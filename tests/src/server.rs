@@ -126,6 +126,17 @@ impl Server {
         panic!("the server is not ready after {patience:?}:\n{}", self.log());
     }
 
+    /// Waits until it answers clients, ready or not: without its metadata log it never is.
+    pub fn wait_answers(&mut self) {
+        let deadline = Instant::now() + READY_WITHIN;
+        while TcpStream::connect(&self.kafka).is_err() || get(&self.http, "/healthz").is_err() {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the server ended at once ({ended:?}):\n{}", self.log());
+            assert!(Instant::now() < deadline, "the server does not answer:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Stops it where it stands (SIGSTOP) and waits until it does: no thread of it runs any more but in the kernel, so
     /// nothing more is said to anyone. It can only be killed then.
     pub fn pause(&self) {

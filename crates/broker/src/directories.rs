@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use forebay_base::{ClusterId, DirectoryId, NodeId, fresh_id};
 use forebay_controller::store;
+use forebay_log::volume::{Cause, Ledger, VolumeState};
 use forebay_log::{DataDir, DirError, Identity};
 
 use crate::Env;
@@ -21,6 +22,21 @@ impl Directory {
     /// counts as clean only if it says so.
     pub(crate) fn take_clean(&self) -> Result<bool, DirError> {
         Ok(self.fresh || self.data.take_clean_mark()?)
+    }
+}
+
+impl Directory {
+    /// Why nothing may be written to it before it is readmitted, as far as the start knows.
+    pub(crate) fn why_failed(&self, env: &Env) -> Option<Arc<str>> {
+        let path = self.data.path();
+        let known = Ledger::peek(&*env.disk, path).ok().flatten();
+        let had_failed = known.is_some_and(|entry| entry.state == VolumeState::Failed);
+        let because = |cause: Cause| format!("the disk of {} has failed ({cause})", path.display()).into();
+        match (had_failed, self.data.has_failed()) {
+            (true, _) => Some(because(Cause::HadFailed)),
+            (false, true) => Some(because(Cause::ReadOnly)),
+            (false, false) => None,
+        }
     }
 }
 
@@ -143,5 +159,7 @@ fn identify(
 
 /// Writes the mark of a clean stop; called last, when everything else is on the disk.
 pub(crate) fn leave_clean(directories: &[Arc<Directory>]) -> Result<(), DirError> {
-    directories.iter().try_for_each(|directory| directory.data.leave_clean_mark())
+    // A start that could not take the old mark away leaves no new one either: the next one looks at everything.
+    let mut sound = directories.iter().filter(|directory| !directory.data.has_failed());
+    sound.try_for_each(|directory| directory.data.leave_clean_mark())
 }

@@ -102,6 +102,8 @@ pub(crate) struct Quorum {
     pub(crate) restarts: u64,
     /// Why it last went down.
     pub(crate) last_failure: Option<String>,
+    /// Why there is no working metadata log, if so.
+    pub(crate) outage: Option<Arc<str>>,
     /// Space of the metadata log in use, in bytes.
     pub(crate) used_bytes: u64,
     /// Space of the metadata log in all, in bytes.
@@ -159,6 +161,9 @@ pub(crate) struct LogFacts {
 impl Facts {
     /// Why this node must not get clients yet (or any more), as a sentence; `None` if it is ready.
     pub(crate) fn unready(&self) -> Option<String> {
+        if let Some(outage) = &self.quorum.outage {
+            return Some(outage.to_string());
+        }
         if !self.quorum.alive {
             let reason = self.quorum.last_failure.as_deref().unwrap_or("it has not started yet");
             return Some(format!(
@@ -199,6 +204,20 @@ impl Facts {
     /// What is known of a node.
     pub(crate) fn view(&self, node: NodeId) -> NodeView {
         self.liveness.view(self.now, node)
+    }
+
+    /// How many partitions have failed on a node that is seen like this, by the directory they lie in.
+    pub(crate) fn failed_partitions(&self, node: NodeId, view: &NodeView) -> BTreeMap<DirectoryId, u64> {
+        let mut failed = BTreeMap::new();
+        for id in view.last.iter().flat_map(|report| report.failed.keys()) {
+            let topic = self.image.topics.get(&id.topic);
+            let index = usize::try_from(id.index).unwrap_or(usize::MAX);
+            let assignment = topic.and_then(|topic| topic.partitions.get(index));
+            if let Some(directory) = assignment.and_then(|assignment| assignment.directory_of(node)) {
+                *failed.entry(directory).or_default() += 1;
+            }
+        }
+        failed
     }
 
     /// Every partition of the cluster, topic by topic.

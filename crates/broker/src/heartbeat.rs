@@ -41,7 +41,8 @@ enum Ended {
 pub(crate) struct Heartbeats {
     controller: Controller,
     node: NodeId,
-    epoch: BrokerEpoch,
+    /// The registration that the node speaks with: a start without a metadata log gets another one later.
+    registered: watch::Receiver<BrokerEpoch>,
     clock: Arc<dyn Clock>,
     volumes: BTreeMap<DirectoryId, Arc<Condition>>,
     partitions: Arc<PartitionMap>,
@@ -57,7 +58,7 @@ impl Heartbeats {
         Self {
             controller: shared.controller.clone(),
             node: shared.node,
-            epoch: shared.broker_epoch,
+            registered: shared.registered.clone(),
             clock: shared.clock.clone(),
             volumes: shared.volumes.clone(),
             partitions: shared.partitions.clone(),
@@ -71,7 +72,8 @@ impl Heartbeats {
     /// Reports until the node stops, in one session after the other.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         while !*stopping.borrow() {
-            match self.controller.open_session(self.node, self.epoch).await {
+            let epoch = *self.registered.borrow_and_update();
+            match self.controller.open_session(self.node, epoch).await {
                 Ok(session) => match self.report_in(&session, &mut stopping).await {
                     Ended::Stopping => {
                         // A controller that stops as well does not need to know.
@@ -91,6 +93,7 @@ impl Heartbeats {
     }
 
     async fn report_in(&mut self, session: &Session, stopping: &mut watch::Receiver<bool>) -> Ended {
+        let mut registered = self.registered.clone();
         loop {
             let reports = self.reports();
             let report = self.report(&reports);
@@ -105,6 +108,7 @@ impl Heartbeats {
                 // A sender that is gone means the node is gone.
                 _ = stopping.wait_for(|stopping| *stopping) => return Ended::Stopping,
                 () = session.broken() => return Ended::Broken,
+                () = registered_anew(&mut registered) => return Ended::Broken,
                 () = self.moved(&reports) => {}
                 () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
             }
@@ -152,6 +156,14 @@ impl Heartbeats {
             (id, Failure { reason, since: known.unwrap_or(since) })
         });
         self.failed = Arc::new(found.collect());
+    }
+}
+
+/// Ends when the node has registered again.
+async fn registered_anew(registered: &mut watch::Receiver<BrokerEpoch>) {
+    if registered.changed().await.is_err() {
+        // Its registration is for good.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -19,6 +19,8 @@ mod facts;
 mod heartbeat;
 mod http;
 mod kafka;
+mod membership;
+mod metadata_volume;
 mod metrics;
 mod node;
 mod opening;

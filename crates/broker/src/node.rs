@@ -2,13 +2,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{BrokerEpoch, ClusterId};
 use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError, StartError};
 use forebay_link::Listener;
 use forebay_log::DirError;
 use forebay_log::volume::{Marks, VolumeState};
-use forebay_meta::{Command, Endpoint, Image, Reply};
-use forebay_replica::Report;
+use forebay_meta::{Endpoint, Image};
+use forebay_replica::{Condition, Report};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +15,8 @@ use tokio::task::JoinSet;
 use crate::directories::{self, DirectoriesError, Directory};
 use crate::heartbeat::{self, Heartbeats};
 use crate::kafka::{self, Budget, Connections, FetchSessions, ProducerIds, SlowRequests};
+use crate::membership::Membership;
+use crate::metadata_volume;
 use crate::metrics::Metrics;
 use crate::partitions::PartitionMap;
 use crate::reconciler::Reconciler;
@@ -58,6 +59,9 @@ pub enum NodeError {
     /// The metadata quorum did not take this node's registration.
     #[error("the metadata quorum did not register this node: {0}")]
     Register(#[from] ProposeError),
+    /// There is no working metadata log, and what was read of it does not know this node.
+    #[error("this node was never registered, and cannot be: {0}")]
+    NeverRegistered(Arc<str>),
     /// It answered what it should not.
     #[error("the metadata quorum refused this node: {0}")]
     Refused(String),
@@ -84,11 +88,11 @@ pub struct Node {
     http_address: Option<SocketAddr>,
 }
 
-struct Bound {
+pub(crate) struct Bound {
     name: Arc<str>,
     listener: Box<dyn Listener>,
     address: SocketAddr,
-    advertised: Endpoint,
+    pub(crate) advertised: Endpoint,
 }
 
 impl Node {
@@ -100,15 +104,16 @@ impl Node {
         let directories: Vec<_> = directories.into_iter().map(Arc::new).collect();
         let bound = bind(&config, &env)?;
         let http = bind_http(&config, &env)?;
-        let controller = start_controller(&config, &env, &directories).await?;
-        let joined = join(&config, &controller, cluster, &directories, &bound).await;
-        let opened = match joined {
-            Ok((broker_epoch, image)) => open(&config, &env, &directories, &image)
+        let holder = directories::with_metadata(&env, &directories)?.ok_or(NodeError::NoDirectory)?.clone();
+        let controller = start_controller(&config, &env, &holder).await?;
+        let membership = Membership::new(&config, cluster, &directories, &bound);
+        let opened = match membership.join_or_make_do(&controller).await {
+            Ok(joined) => open(&config, &env, &directories, &controller, &joined.image)
                 .await
-                .map(|(partitions, reconciler)| (broker_epoch, partitions, reconciler)),
+                .map(|(partitions, reconciler)| (joined, partitions, reconciler)),
             Err(error) => Err(error),
         };
-        let (broker_epoch, partitions, reconciler) = match opened {
+        let (joined, partitions, reconciler) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 // Nothing of a node that did not start may go on writing to its directories.
@@ -118,9 +123,11 @@ impl Node {
         };
         let (stopping, stop) = watch::channel(false);
         let image = controller.image();
+        let (registration, registered) = watch::channel(joined.epoch);
         let shared = Arc::new(Shared {
             node: config.node_id,
-            broker_epoch,
+            registered,
+            outage: controller.outage(),
             budget: Budget::new(usize::try_from(config.queued_max_request_bytes).unwrap_or(usize::MAX)),
             directories: directories.iter().map(|directory| directory.id).collect(),
             volumes: reconciler.volumes(),
@@ -149,18 +156,40 @@ impl Node {
             doors: JoinSet::new(),
             stopping,
         };
-        let heartbeats = Heartbeats::new(&node.shared);
-        node.doors.spawn_on(heartbeats.run(stop.clone()), &env.control);
-        // Whoever asks right after the start is told how things are.
-        let _unheard = tokio::time::timeout(LOOK_WITHIN, heartbeat::heard(&node.shared)).await;
+        if let Some(condition) = node.shared.volumes.get(&holder.id).cloned() {
+            let watch = metadata_volume::watch(node.shared.controller.clone(), condition, stop.clone());
+            node.doors.spawn_on(watch, &env.control);
+        }
+        if joined.late {
+            let controller = node.shared.controller.clone();
+            node.doors.spawn(membership.join_later(controller, registration, stop.clone()));
+        }
+        node.begin_to_report(&stop, &env).await;
+        node.open_doors(bound, http, &stop, &env);
+        Ok(node)
+    }
+
+    /// Has the controller hear of the node. Whoever asks right after the start is told how things are.
+    async fn begin_to_report(&mut self, stop: &watch::Receiver<bool>, env: &Env) {
+        let heartbeats = Heartbeats::new(&self.shared);
+        self.doors.spawn_on(heartbeats.run(stop.clone()), &env.control);
+        let _unheard = tokio::time::timeout(LOOK_WITHIN, heartbeat::heard(&self.shared)).await;
+    }
+
+    fn open_doors(
+        &mut self,
+        bound: Vec<Bound>,
+        http: Option<HttpListener>,
+        stop: &watch::Receiver<bool>,
+        env: &Env,
+    ) {
         for bound in bound {
-            node.doors.spawn(kafka::serve(node.shared.clone(), bound.name, bound.listener, stop.clone()));
+            self.doors.spawn(kafka::serve(self.shared.clone(), bound.name, bound.listener, stop.clone()));
         }
         if let Some((listener, _)) = http {
-            let state = http::HttpState::new(node.shared.clone());
-            node.doors.spawn_on(http::serve(listener, state, stop), &env.control);
+            let state = http::HttpState::new(self.shared.clone());
+            self.doors.spawn_on(http::serve(listener, state, stop.clone()), &env.control);
         }
-        Ok(node)
     }
 
     /// The addresses where Kafka clients are served.
@@ -179,7 +208,7 @@ impl Node {
     }
 
     /// Stops: takes no more requests, answers those begun, closes every log, and marks the directories as cleanly
-    /// stopped if all of that succeeded within `deadline`.
+    /// stopped if all of that succeeded within `patience`. With a volume that has failed none is marked.
     pub async fn stop(mut self, patience: Duration) -> Result<(), NodeError> {
         let now = tokio::time::Instant::now();
         // Clients get half of the time, so that the other half is left for the logs whatever clients do.
@@ -200,7 +229,15 @@ impl Node {
             .await
             .map_err(late("the metadata log"))?;
         if !closed {
-            return Err(NodeError::Unclean);
+            // Of a disk that has failed all has been said, and the next start looks at everything.
+            let has_failed = |condition: &Arc<Condition>| condition.report().state == VolumeState::Failed;
+            return match self.shared.volumes.values().any(has_failed) {
+                true => {
+                    tracing::warn!("stopped with a disk that has failed: the next start checks every log");
+                    Ok(())
+                }
+                false => Err(NodeError::Unclean),
+            };
         }
         directories::leave_clean(&self.directories)?;
         tracing::info!("stopped cleanly");
@@ -213,10 +250,11 @@ async fn open(
     config: &Config,
     env: &Env,
     directories: &[Arc<Directory>],
+    controller: &Controller,
     image: &Image,
 ) -> Result<(Arc<PartitionMap>, Reconciler), NodeError> {
     let partitions = Arc::new(PartitionMap::default());
-    let mut reconciler = Reconciler::new(config, env, directories, partitions.clone())?;
+    let mut reconciler = Reconciler::new(config, env, directories, partitions.clone(), controller.clone())?;
     // Clients that come right after the start are not sent away because nobody has looked yet; a disk that does not
     // answer keeps the others waiting no longer than this.
     let looked_at = reconciler.volumes().into_values().map(|condition| async move {
@@ -282,14 +320,7 @@ fn address_of(listener: &ListenerConfig) -> Result<SocketAddr, NodeError> {
     Ok(SocketAddr::new(ip, listener.port))
 }
 
-async fn start_controller(
-    config: &Config,
-    env: &Env,
-    directories: &[Arc<Directory>],
-) -> Result<Controller, NodeError> {
-    let Some(holder) = directories::with_metadata(env, directories)? else {
-        return Err(NodeError::NoDirectory);
-    };
+async fn start_controller(config: &Config, env: &Env, holder: &Directory) -> Result<Controller, NodeError> {
     let environment = ControllerEnv {
         disk: env.disk.clone(),
         clock: env.clock.clone(),
@@ -300,51 +331,11 @@ async fn start_controller(
     let space = holder.data.space().map_err(DirError::of_space(holder.data.path()))?;
     let (log_bytes_max, snapshot_bytes_max) = Marks::metadata_bytes_max(space.total_bytes);
     let settings = ControllerConfig {
+        barred: holder.why_failed(env),
         log_bytes: config.metadata_log_preallocated_bytes.min(log_bytes_max),
         snapshot_bytes: config.metadata_snapshot_preallocated_bytes.min(snapshot_bytes_max),
         ..ControllerConfig::new(holder.data.metadata_path(), config.node_id)
     };
     let started = env.control.spawn(Controller::start(environment, settings)).await;
     started.map_err(|_| NodeError::Deadline("the metadata log"))?.map_err(NodeError::Controller)
-}
-
-/// Names the cluster if it has no name yet, registers this start of the node (rule R1), and waits for the Image that
-/// knows of it: an older one is never acted on (rule R4).
-async fn join(
-    config: &Config,
-    controller: &Controller,
-    cluster: ClusterId,
-    directories: &[Arc<Directory>],
-    bound: &[Bound],
-) -> Result<(BrokerEpoch, Arc<Image>), NodeError> {
-    let format = Command::Format { cluster, feature_level: forebay_meta::FEATURE_LEVEL_MAX };
-    if let Reply::Format(Err(refusal)) = controller.propose(format).await? {
-        return Err(NodeError::Refused(refusal.to_string()));
-    }
-    let command = Command::RegisterBroker {
-        node: config.node_id,
-        endpoints: endpoints(bound),
-        directories: directories.iter().map(|directory| directory.id).collect(),
-        rack: config.broker_rack.clone(),
-    };
-    let Reply::RegisterBroker(registered) = controller.propose(command).await? else {
-        return Err(NodeError::Refused("it answered another question".to_owned()));
-    };
-    let epoch = registered.map_err(|refusal| NodeError::Refused(refusal.to_string()))?;
-    let knows =
-        |image: &Arc<Image>| image.brokers.get(&config.node_id).is_some_and(|node| node.epoch >= epoch);
-    let mut images = controller.image();
-    let image = images.wait_for(knows).await.map_err(|_| NodeError::Register(ProposeError::Stopped))?.clone();
-    Ok((epoch, image))
-}
-
-/// One advertised address a listener name: the first one bound, so IPv4 where both are.
-fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    for bound in bound {
-        if !endpoints.iter().any(|known| known.listener == bound.advertised.listener) {
-            endpoints.push(bound.advertised.clone());
-        }
-    }
-    endpoints
 }

@@ -22,6 +22,16 @@ pub(crate) enum Hosted {
     Failed(Arc<str>),
 }
 
+impl Hosted {
+    /// True if it takes no writes until its volume is readmitted.
+    pub(crate) fn has_failed(&self) -> bool {
+        match self {
+            Self::Open { partition, .. } => partition.view().failed.is_some(),
+            Self::Failed(_) => true,
+        }
+    }
+}
+
 /// What the map says of a partition.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {

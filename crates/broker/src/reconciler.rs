@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_base::{DirectoryId, LeaderEpoch, NodeId, PartitionId, TopicId};
+use forebay_controller::Controller;
 use forebay_log::{DirError, Files};
 use forebay_meta::topic_config::TopicSettings;
 use forebay_meta::{Action, Have, Image, Leading, changed_topics, reconcile_topics};
 use forebay_replica::{Condition, Flush, OpenError, Partition, PartitionConfig, Refused, Threads, Volume};
+use futures_util::StreamExt;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -16,6 +18,8 @@ use crate::opening::{Opened, Openings};
 use crate::partitions::{Hosted, PartitionMap, Place};
 use crate::settings::{log_config, server_defaults};
 use crate::{Config, Env};
+
+mod readmission;
 
 /// Threads of each volume for reads that must wait for its device, and for opening logs.
 const READERS: usize = 4;
@@ -46,6 +50,7 @@ pub(crate) struct Reconciler {
     retry: bool,
     retry_at: Option<Instant>,
     map: Arc<PartitionMap>,
+    controller: Controller,
     defaults: BTreeMap<String, String>,
     producer_expiry: Duration,
     retention_check: Duration,
@@ -73,23 +78,27 @@ impl Reconciler {
         env: &Env,
         directories: &[Arc<Directory>],
         map: Arc<PartitionMap>,
+        controller: Controller,
     ) -> Result<Self, DirError> {
         let (mut volumes, mut have) = (BTreeMap::new(), BTreeMap::new());
         let threads =
             Threads { writers: config.writer_threads, sync_helpers: config.sync_threads, readers: READERS };
         let files = Files::new(env.disk.clone(), env.descriptors_max);
         for directory in directories {
-            let volume = Volume::start(
+            // Before anything is written: whether that may be is seen from it.
+            let clean = directory.take_clean()?;
+            let volume = Volume::start_as(
                 &files,
                 &*env.workers,
                 env.clock.clone(),
                 directory.data.partitions_path(),
                 threads,
+                directory.data.has_failed(),
             );
             let found = directory.data.partitions()?;
             have.extend(found.iter().map(|id| (*id, Have { directory: directory.id, running: None })));
             let unopened = found.into_iter().collect();
-            volumes.insert(directory.id, Hosting { volume, clean: directory.take_clean()?, unopened });
+            volumes.insert(directory.id, Hosting { volume, clean, unopened });
         }
         Ok(Self {
             me: config.node_id,
@@ -102,6 +111,7 @@ impl Reconciler {
             retry: false,
             retry_at: None,
             map,
+            controller,
             defaults: server_defaults(config),
             producer_expiry: Duration::from_millis(config.producer_id_expiration_ms),
             retention_check: Duration::from_millis(config.log_retention_check_interval_ms),
@@ -123,6 +133,7 @@ impl Reconciler {
         let mut current = image.borrow_and_update().clone();
         self.apply(&current).await;
         let map = Arc::clone(&self.map);
+        let mut readmissions = self.readmissions();
         loop {
             self.open_wanted();
             let now = Instant::now();
@@ -139,6 +150,11 @@ impl Reconciler {
                 }
                 opened = self.openings.next(), if !self.openings.is_idle() => self.opened(opened),
                 () = map.asked() => {}
+                Some(Some((directory, news))) = readmissions.next() => {
+                    readmissions.push(readmission::next(directory, news));
+                    self.readmitted(directory);
+                    self.apply(&current).await;
+                }
                 () = tokio::time::sleep_until(retry_at.unwrap_or(now)), if retry_at.is_some() => {
                     (self.retry, self.retry_at) = (true, None);
                     self.apply(&current).await;
@@ -188,6 +204,10 @@ impl Reconciler {
                 Action::Lead { id, epoch } => self.lead(id, epoch),
                 Action::Configure { id, configs } => self.configure(id, configs),
                 Action::Stop { id } => self.stop(id).await,
+                // What an Image does not know that was only read from a disk may be in what could not be read.
+                Action::Delete { id, .. } if !self.controller.is_caught_up() => {
+                    self.unsettled.insert(id.topic);
+                }
                 Action::Delete { id, directory } => deleting.extend(self.delete(id, directory).await),
             }
         }
@@ -227,8 +247,11 @@ impl Reconciler {
         let settings = self.settings(id.topic, &configs);
         let Some(hosting) = self.volumes.get(&directory) else { return };
         let clean = hosting.clean && hosting.unopened.contains(&id);
-        let config = self.partition_config(&settings);
-        let answer = hosting.volume.open(id, config, epoch.unwrap_or(LeaderEpoch(-1)), clean);
+        let (config, leads) = (self.partition_config(&settings), epoch.unwrap_or(LeaderEpoch(-1)));
+        let answer = match self.map.get(id) {
+            Some(Hosted::Open { partition, .. }) => hosting.volume.reopen(&partition, config, leads),
+            Some(Hosted::Failed(_)) | None => hosting.volume.open(id, config, leads, clean),
+        };
         self.openings.begin(id, Leading { epoch, configs }, answer);
     }
 
@@ -262,6 +285,11 @@ impl Reconciler {
                 tracing::warn!(partition = %id, %error, "cannot open a partition yet");
                 return self.openings.add(id);
             }
+            Some(Err(OpenError::AlreadyOpen)) if self.is_open(id) => return,
+            Some(Err(error)) if self.is_open(id) => {
+                tracing::error!(partition = %id, %error, "cannot open a failed partition anew; what it last showed is served");
+                return;
+            }
             Some(Err(error)) => {
                 self.unsettled.insert(id.topic);
                 self.retry_later();
@@ -276,6 +304,11 @@ impl Reconciler {
             None => return self.openings.add(id),
         };
         self.map.publish(|places| drop(places.insert(id, Place::Tried(place))));
+    }
+
+    /// True if there is something to be read of it.
+    fn is_open(&self, id: PartitionId) -> bool {
+        matches!(self.map.get(id), Some(Hosted::Open { .. }))
     }
 
     /// A partition that was just opened, with what the Image has told since that was begun.

@@ -17,8 +17,10 @@ use crate::partitions::{Hosted, PartitionMap};
 /// What every request handler may use of the node. Nothing in it is locked across a wait.
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
-    /// This start's registration (rule R1).
-    pub(crate) broker_epoch: BrokerEpoch,
+    /// This node's newest registration (rule R1): of this start, or of an earlier one while there is no metadata log.
+    pub(crate) registered: watch::Receiver<BrokerEpoch>,
+    /// Why there is no working metadata log, if so.
+    pub(crate) outage: watch::Receiver<Option<Arc<str>>>,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clocks: SameMoment,
@@ -80,6 +82,17 @@ pub(crate) enum Unavailable {
 }
 
 impl Shared {
+    /// The registration that this node speaks with.
+    pub(crate) fn broker_epoch(&self) -> BrokerEpoch {
+        *self.registered.borrow()
+    }
+
+    /// Why no record may be taken on any volume, if so: without a metadata log this node cannot know whether it still
+    /// leads.
+    pub(crate) fn outage(&self) -> Option<Arc<str>> {
+        self.outage.borrow().clone()
+    }
+
     /// The Image as of now.
     pub(crate) fn image(&self) -> Arc<Image> {
         self.image.borrow().clone()

@@ -37,7 +37,7 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Print the records of a topic
     Consume(consume::ConsumeArgs),
-    /// Look at servers
+    /// Look at servers, and mend them
     #[command(subcommand)]
     Cluster(connections::ClusterCommand),
     /// Look at data directories
@@ -95,6 +95,7 @@ mod tests {
             "cluster connections --http 127.0.0.1:9644 --output json",
             "cluster status --http 127.0.0.1:9644 --output yaml",
             "topic describe rain --http 127.0.0.1:9644",
+            "cluster readmit --volume /data/1 --http 127.0.0.1:9644 -o json",
             "log verify --data-dir a --rate 100M",
             "bench produce --connections 2 --in-flight 4 --batch-bytes 1M --total-bytes 1G --acks all",
             "bench produce --raw --rate 5000 --spread random --repeat 5 --server-pid 1 --series --no-check",

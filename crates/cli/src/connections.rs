@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::http::HttpArgs;
 use crate::output::{Output, table};
+use crate::readmit::ReadmitArgs;
 use crate::status::StatusArgs;
 
 /// `forebay cluster ...`
@@ -18,6 +19,8 @@ pub(crate) enum ClusterCommand {
     /// Exits with 8 if something is not as it should be: a node that is not heard of, a quorum that does not work, a
     /// server that is not ready, a volume that is not Normal, or a partition that is not Online.
     Status(StatusArgs),
+    /// Test a volume that has failed, and let it in again
+    Readmit(ReadmitArgs),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +62,7 @@ impl ClusterCommand {
         match self {
             Self::Connections(args) => args.run(),
             Self::Status(args) => args.run(),
+            Self::Readmit(args) => args.run(),
         }
     }
 }

@@ -40,6 +40,11 @@ impl HttpArgs {
         self.ask("GET", path, &["200", "503"])
     }
 
+    /// What it answers to `POST path`, without a body.
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask("POST", path, &["200"])
+    }
+
     fn ask<T: DeserializeOwned>(&self, method: &str, path: &str, answers: &[&str]) -> Result<T, Failure> {
         let unreachable = |error: io::Error| {
             Failure::new(Exit::Unreachable, format!("{} does not answer: {error}", self.http))

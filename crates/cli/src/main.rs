@@ -23,6 +23,7 @@ mod logging;
 mod output;
 mod produce;
 mod progress;
+mod readmit;
 mod serve;
 mod status;
 mod topic;

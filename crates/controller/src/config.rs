@@ -34,6 +34,8 @@ pub struct ControllerConfig {
     pub snapshot_after_bytes: Option<u64>,
     /// A snapshot is taken once the log has grown by this many entries since the last one.
     pub snapshot_after_entries: u64,
+    /// Why its disk must not be written yet, if so: see [`crate::Controller::bar`].
+    pub barred: Option<Arc<str>>,
     /// How long a proposal may take before it is answered with [`crate::ProposeError::Timeout`].
     pub propose_timeout: Duration,
 }
@@ -49,6 +51,7 @@ impl ControllerConfig {
             snapshot_bytes: 16 << 20,
             snapshot_after_bytes: None,
             snapshot_after_entries: 10_000,
+            barred: None,
             propose_timeout: Duration::from_secs(15),
         }
     }

@@ -66,6 +66,12 @@ pub(crate) struct Shared {
     /// True once shutdown was asked for.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) status: Mutex<ControllerStatus>,
+    /// Why the disk must not be written, if so.
+    pub(crate) bar: watch::Sender<Option<Arc<str>>>,
+    /// Why there is no working metadata log, if so.
+    pub(crate) outage: watch::Sender<Option<Arc<str>>>,
+    /// Calls that found the disk failed.
+    faults: watch::Sender<u64>,
     /// Where the files of the log are read and written.
     pub(crate) log_thread: Arc<StorageThread>,
     /// Those of the snapshots: apart, so that a long snapshot holds up no proposal.
@@ -104,13 +110,20 @@ impl Controller {
     /// until [`Controller::shutdown`].
     ///
     /// Returns before the quorum is ready: the first Image comes through [`Controller::image`], and proposals wait.
+    /// Where the store cannot be opened, or is barred, and an Image can be read from it all the same, that one is handed
+    /// out, [`Controller::outage`] says so, and it is tried again. An error if none can: then nothing can be served.
     pub async fn start(env: ControllerEnv, config: ControllerConfig) -> Result<Self, StartError> {
         let (proposals, queue) = mpsc::channel(limits::PROPOSALS_MAX);
         let rng = env.rng.clone();
-        let thread = |name| StorageThread::start(env.workers.as_ref(), env.clock.clone(), name);
+        let faults = watch::channel(0).0;
+        let thread =
+            |name| StorageThread::start(env.workers.as_ref(), env.clock.clone(), name, faults.clone());
         let (ear, asked, show) = ear();
         let (log_thread, snapshot_thread) = (thread("metadata-log"), thread("metadata-snapshot"));
         let shared = Arc::new(Shared {
+            bar: watch::channel(config.barred.clone()).0,
+            outage: watch::channel(None).0,
+            faults,
             env,
             config,
             publisher: Arc::new(Publisher::new()),
@@ -124,7 +137,7 @@ impl Controller {
             tasks: Mutex::default(),
         });
         let mut supervisor = Supervisor::new(shared.clone());
-        if let Err(failure) = with_rng(rng.clone(), supervisor.start()).await {
+        if let Err(failure) = with_rng(rng.clone(), supervisor.begin()).await {
             shared.stop_threads();
             return Err(StartError(failure));
         }
@@ -146,6 +159,9 @@ impl Controller {
 
     /// As [`Controller::propose`], for those who wait for less: the shorter of the two times counts.
     pub async fn propose_within(&self, command: Command, limit: Duration) -> Result<Reply, ProposeError> {
+        if let Some(reason) = self.shared.outage.borrow().clone() {
+            return Err(ProposeError::Down { reason });
+        }
         let (reply, answer) = oneshot::channel();
         let ask = async {
             self.shared
@@ -163,6 +179,31 @@ impl Controller {
     /// when the controller started; before that it is an empty one.
     pub fn image(&self) -> watch::Receiver<Arc<Image>> {
         self.shared.publisher.subscribe()
+    }
+
+    /// Why there is no working metadata log, as a sentence; `None` while there is one, and while it is started again after
+    /// a mere panic. The last Image stands meanwhile, and proposals are refused.
+    pub fn outage(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.shared.outage.subscribe()
+    }
+
+    /// True once the Image is what the quorum has committed: before that, what it does not know may yet be there.
+    pub fn is_caught_up(&self) -> bool {
+        self.shared.publisher.is_open()
+    }
+
+    /// With a reason, the disk of the metadata log is let alone until this is called without one: its volume has failed.
+    pub fn bar(&self, reason: Option<Arc<str>>) {
+        self.shared.bar.send_if_modified(|barred| {
+            let news = *barred != reason;
+            *barred = reason;
+            news
+        });
+    }
+
+    /// How many calls have found the disk of the metadata log failed.
+    pub fn faults(&self) -> watch::Receiver<u64> {
+        self.shared.faults.subscribe()
     }
 
     /// What the controller is doing. Waits for nothing, also while the disk does not answer.

@@ -12,6 +12,8 @@
 //! Files are read and written on threads of their own: a disk that does not answer delays what must be written to it,
 //! and neither [`Controller::status`] nor whoever reads the last Image.
 //!
+//! A disk that takes no writes is an outage: see [`Controller::outage`] and [`Controller::bar`].
+//!
 //! The only room that names openraft. The Raft task is supervised: when it dies, of an error or a panic, it is
 //! started again from disk with back-off, while [`Controller::image`] keeps the last Image and proposals wait.
 //! This room does not know topics' data, clients, or what a node does with an Image.

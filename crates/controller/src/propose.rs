@@ -49,6 +49,12 @@ pub enum ProposeError {
     /// The controller was shut down. The command may have been carried out.
     #[error("the controller has stopped")]
     Stopped,
+    /// There is no working metadata log. Nothing has happened; ask again when that has been mended.
+    #[error("{reason}")]
+    Down {
+        /// A sentence.
+        reason: Arc<str>,
+    },
     /// No outcome in time. The command may yet be carried out.
     #[error("the metadata quorum has not answered within {} ms; the outcome is not known", limit.as_millis())]
     Timeout {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Entry, EntryId, Payload};
 
 pub(crate) use log::{RaftLog, SharedLog};
-pub(crate) use machine::{Machine, Newest, Publisher, SharedSnapshots};
+pub(crate) use machine::{Machine, MachineError, Newest, Publisher, SharedSnapshots, replay};
 pub(crate) use network::NoPeers;
 pub(crate) use runtime::{ControlRuntime, with_rng};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_base::{Clock, Instant, Workers, limits};
 use forebay_log::Pool;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::store::StoreError;
 
@@ -18,15 +18,22 @@ pub(crate) struct StorageThread {
     clock: Arc<dyn Clock>,
     /// When the call in work began, in nanoseconds of the monotonic clock; [`IDLE`] if there is none.
     busy_since: AtomicU64,
+    /// Calls that found the device or its file system failed.
+    faults: watch::Sender<u64>,
 }
 
 const IDLE: u64 = u64::MAX;
 
 impl StorageThread {
-    /// Starts the thread, named after `name`.
-    pub(crate) fn start(workers: &dyn Workers, clock: Arc<dyn Clock>, name: &str) -> Arc<Self> {
+    /// Starts the thread, named after `name`. It counts in `faults` the calls that found the device failed.
+    pub(crate) fn start(
+        workers: &dyn Workers,
+        clock: Arc<dyn Clock>,
+        name: &str,
+        faults: watch::Sender<u64>,
+    ) -> Arc<Self> {
         let pool = Pool::start(workers, 1, name, limits::METADATA_CALLS_MAX);
-        Arc::new(Self { pool, clock, busy_since: AtomicU64::new(IDLE) })
+        Arc::new(Self { pool, clock, busy_since: AtomicU64::new(IDLE), faults })
     }
 
     /// Does `work` after whatever was asked before. It is done also if its asker stops waiting.
@@ -41,6 +48,9 @@ impl StorageThread {
         let job = move || {
             let busy = Busy::begin(thread);
             let done = work();
+            if done.as_ref().is_err_and(StoreError::is_fault) {
+                busy.0.faults.send_modify(|count| *count += 1);
+            }
             drop(busy);
             // Whoever asked may have gone.
             let _ = told.send(done);

@@ -31,6 +31,7 @@
 mod error;
 mod frame;
 mod log;
+mod look;
 mod recover;
 mod snapshots;
 mod state;
@@ -38,6 +39,7 @@ mod state;
 pub use error::StoreError;
 pub use frame::{Entry, EntryId, Payload};
 pub use log::{LogConfig, LogSpace, LogStore};
+pub use look::{Seen, look};
 pub use snapshots::{SnapshotMeta, SnapshotStore};
 pub use state::Vote;
 

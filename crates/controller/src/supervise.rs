@@ -8,8 +8,10 @@ use openraft::{BasicNode, Config, RaftMetrics, ServerState, SnapshotPolicy};
 use tokio::time::Instant;
 
 use crate::controller::Shared;
-use crate::raft::{Machine, NoPeers, Raft, RaftLog, SharedLog, SharedSnapshots};
-use crate::store::{LogConfig, LogStore, SnapshotStore};
+use crate::raft::{
+    Machine, MachineError, Newest, NoPeers, Raft, RaftLog, SharedLog, SharedSnapshots, replay,
+};
+use crate::store::{self, LogConfig, LogStore, SnapshotStore};
 
 /// The first wait before the Raft task is started again; doubled up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
@@ -20,6 +22,8 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(5);
 /// How long a dead Raft task is waited for; nothing it still does reaches the disk.
 const JOIN_MAX: Duration = Duration::from_secs(5);
+/// So many starts in a row that fail are an outage: whoever wants metadata changed is told, and waits no longer.
+const FAILED_STARTS_MAX: u32 = 2;
 
 type Metrics = RaftMetrics<u64, BasicNode>;
 type Failure = Box<dyn Error + Send + Sync>;
@@ -47,6 +51,16 @@ enum Ended {
     Stopped,
     /// The task is dead.
     Died(String),
+    /// Its disk must not be written any more.
+    Barred,
+}
+
+/// May the disk be written?
+enum Leave {
+    /// Shutdown was asked for.
+    Stopped,
+    /// It may; `late` if that had to be waited for.
+    Given { late: bool },
 }
 
 /// Starts the Raft task from disk, watches it, keeps its log short, and starts it again when it dies.
@@ -60,6 +74,34 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, snapshot_asked: None }
+    }
+
+    /// The first start. Where there is none to be had, what the disk says is handed out instead; an error if it does not
+    /// say enough, for then nothing can be served.
+    pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
+        let barred = self.shared.bar.borrow().clone();
+        let failure: Failure = match barred {
+            Some(reason) => reason.to_string().into(),
+            None => match self.start().await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            },
+        };
+        let Ok(newest) = self.look().await else { return Err(failure) };
+        if !newest.image.is_formatted() {
+            return Err(failure);
+        }
+        self.shared.publisher.make_do(newest);
+        self.note_failure(&failure.to_string());
+        self.note_outage(&failure.to_string());
+        Ok(())
+    }
+
+    /// Reads the Image without writing.
+    async fn look(&self) -> Result<Newest, MachineError> {
+        let (disk, dir) = (self.shared.env.disk.clone(), self.shared.config.dir.clone());
+        let seen = self.shared.log_thread.run(move || store::look(disk.as_ref(), &dir)).await?;
+        replay(seen, u64::try_from(self.shared.config.node.0).unwrap_or(0))
     }
 
     /// Opens the store and starts the Raft task.
@@ -98,7 +140,7 @@ impl Supervisor {
 
     /// Watches until shutdown. The first start has been made.
     pub(crate) async fn run(mut self) {
-        let mut back_off = BACK_OFF_MIN;
+        let (mut back_off, mut failed_starts) = (BACK_OFF_MIN, 0);
         loop {
             let started = Instant::now();
             let running = self.shared.running.borrow().clone();
@@ -108,21 +150,66 @@ impl Supervisor {
                 match ended {
                     Ended::Stopped => return,
                     Ended::Died(reason) => self.note_failure(&reason),
+                    Ended::Barred => {}
                 }
             }
-            if started.elapsed() >= HEALTHY_AFTER {
+            let was_barred = match self.wait_for_leave().await {
+                Leave::Stopped => return,
+                Leave::Given { late } => late,
+            };
+            if was_barred || started.elapsed() >= HEALTHY_AFTER {
                 back_off = BACK_OFF_MIN;
             }
-            if self.stopped_within(back_off).await {
+            if !was_barred && self.stopped_within(back_off).await {
                 return;
+            }
+            if self.shared.bar.borrow().is_some() {
+                continue;
             }
             back_off = (back_off * 2).min(BACK_OFF_MAX);
             self.shared.status().restarts += 1;
             match self.start().await {
-                Ok(()) => tracing::info!("the Raft task runs again"),
-                Err(error) => self.note_failure(&error.to_string()),
+                Ok(()) => {
+                    failed_starts = 0;
+                    tracing::info!("the Raft task runs again");
+                }
+                Err(error) => {
+                    failed_starts += 1;
+                    self.note_failure(&error.to_string());
+                    if failed_starts >= FAILED_STARTS_MAX {
+                        self.note_outage(&error.to_string());
+                    }
+                }
             }
         }
+    }
+
+    /// Waits while the disk must not be written, which is an outage.
+    async fn wait_for_leave(&self) -> Leave {
+        let (mut bar, mut stop) = (self.shared.bar.subscribe(), self.shared.stop.subscribe());
+        let mut late = false;
+        loop {
+            let barred = bar.borrow_and_update().clone();
+            let Some(reason) = barred else { return Leave::Given { late } };
+            late = true;
+            self.note_outage(&reason);
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Leave::Stopped,
+                changed = bar.changed() => if changed.is_err() {
+                    return Leave::Stopped;
+                },
+            }
+        }
+    }
+
+    /// Ends with the first catch-up of a Raft task.
+    fn note_outage(&self, reason: &str) {
+        let sentence = format!(
+            "the metadata log cannot be written: reads go on with the metadata of before, records are refused, and no \
+             topic can be changed, because {reason}"
+        );
+        self.shared.outage.send_replace(Some(sentence.into()));
     }
 
     fn note_failure(&self, reason: &str) {
@@ -130,9 +217,15 @@ impl Supervisor {
         self.shared.status().last_failure = Some(reason.to_owned());
     }
 
+    /// Sleeps, unless shutdown is asked for; or until the disk is barred, which is nothing to sleep over.
     async fn stopped_within(&self, time: Duration) -> bool {
-        let mut stop = self.shared.stop.subscribe();
-        tokio::time::timeout(time, stop.wait_for(|stop| *stop)).await.is_ok()
+        let (mut stop, mut bar) = (self.shared.stop.subscribe(), self.shared.bar.subscribe());
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => true,
+            _ = bar.wait_for(Option::is_some) => false,
+            () = tokio::time::sleep(time) => false,
+        }
     }
 
     /// Nothing that still runs of this Raft task may touch the disk once the next one is started, so this waits for a
@@ -165,6 +258,7 @@ impl Supervisor {
     async fn watch(&mut self, running: &Running) -> Ended {
         let mut metrics = running.raft.metrics();
         let mut stop = self.shared.stop.subscribe();
+        let mut bar = self.shared.bar.subscribe();
         let mut elect_asked = false;
         loop {
             let now = metrics.borrow_and_update().clone();
@@ -184,11 +278,13 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                _ = bar.wait_for(Option::is_some) => return Ended::Barred,
                 () = tend => {}
             }
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                _ = bar.wait_for(Option::is_some) => return Ended::Barred,
                 changed = metrics.changed() => if changed.is_err() {
                     return Ended::Died("the Raft task panicked".to_owned());
                 },
@@ -203,9 +299,14 @@ impl Supervisor {
 
     /// Opens the publisher once the machine has all that the quorum had committed.
     async fn catch_up(&self, running: &Running, now: &Metrics) {
-        let ready = now.state == ServerState::Leader && !self.shared.publisher.is_open();
+        let (down, open) = (self.shared.outage.borrow().is_some(), self.shared.publisher.is_open());
+        let ready = now.state == ServerState::Leader && (down || !open);
         if ready && running.raft.ensure_linearizable().await.is_ok() {
             self.shared.publisher.open();
+            if down {
+                tracing::info!("the metadata log works again");
+                self.shared.outage.send_replace(None);
+            }
         }
     }
 

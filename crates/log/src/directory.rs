@@ -12,6 +12,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use forebay_base::{ClusterId, DirectoryId, Id128, NodeId, PartitionId};
 
@@ -25,6 +26,10 @@ pub const FORMAT_VERSION: u16 = 1;
 
 const IDENTITY: Format = Format { magic: *b"FBID", version: FORMAT_VERSION };
 const CLEAN: Format = Format { magic: *b"FBCL", version: 1 };
+
+/// Names of the mark of a clean stop: while it counts, and while it does not.
+const MARK: &str = "clean";
+const SPARE_MARK: &str = "clean.spare";
 
 /// A small file is not read beyond this.
 const BYTES_MAX: u64 = 4_096;
@@ -45,17 +50,24 @@ pub struct Identity {
 pub struct DataDir {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// See [`DataDir::has_failed`].
+    failed: AtomicBool,
     _lock: Box<dyn Lock>,
 }
 
 impl DataDir {
-    /// Takes the directory for this process, whose id is `pid`; makes it, and its parents, if missing.
+    /// Takes the directory for this process, whose id is `pid`; makes it, and its parents, if missing. One that is there
+    /// is taken also if its file system takes no writes.
     /// [`DirError::InUse`] if another process has it.
     pub fn lock(disk: Arc<dyn Disk>, path: &Path, pid: u32) -> Result<Self, DirError> {
         create_dirs(disk.as_ref(), path).map_err(|error| DirError::io("create", path)(error.into()))?;
         let lock_path = path.join("forebay.lock");
-        let file = disk.open(&lock_path, Open::CreateOrWrite).map_err(DirError::io("open", &lock_path))?;
-        drop(file);
+        match disk.open(&lock_path, Open::CreateOrWrite) {
+            Err(error) if !has_failed(&error) => {
+                return Err(DirError::io("open", &lock_path)(error));
+            }
+            Ok(_) | Err(_) => {}
+        }
         let lock = match disk.lock(&lock_path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -66,8 +78,18 @@ impl DataDir {
         };
         sign(disk.as_ref(), &lock_path, pid).map_err(DirError::io("write", &lock_path))?;
         // A process that was killed may have made names here, the identity's too, that are not durable yet.
-        disk.sync_dir(path).map_err(DirError::io("sync", path))?;
-        Ok(Self { disk, path: path.to_path_buf(), _lock: lock })
+        let failed = match disk.sync_dir(path) {
+            Err(error) if has_failed(&error) => true,
+            Err(error) => return Err(DirError::io("sync", path)(error)),
+            Ok(()) => false,
+        };
+        Ok(Self { disk, path: path.to_path_buf(), failed: AtomicBool::new(failed), _lock: lock })
+    }
+
+    /// True if its file system has refused what every start writes. Nothing may be written here before
+    /// [`take_clean_mark`] has succeeded; what can be read may be served.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Whose data these are; `None` if the directory is fresh. [`DirError::Newer`] if a newer build wrote it,
@@ -115,18 +137,16 @@ impl DataDir {
 
     /// True if the last stop was clean. Takes the mark away, durably, so that it speaks of one start only: call it
     /// before anything is opened. It is kept under another name: leaving it again needs no space then.
+    ///
+    /// Where it cannot be taken away it is not believed: see [`DataDir::has_failed`].
     pub fn take_clean_mark(&self) -> Result<bool, DirError> {
-        let (path, spare) = (self.clean_path(), self.spare_path());
-        let mark = read_file(self.disk.as_ref(), &path, BYTES_MAX).map_err(DirError::io("read", &path))?;
-        let Some(mark) = mark else { return Ok(false) };
-        let clean = CLEAN.open(mark).is_ok();
-        if clean {
-            self.disk.rename(&path, &spare).map_err(DirError::io("rename", &path))?;
-        } else {
-            remove_if_there(self.disk.as_ref(), &path).map_err(DirError::io("remove", &path))?;
+        match take_clean_mark(self.disk.as_ref(), &self.path) {
+            Err(DirError::Io { source, .. }) if has_failed(&source) => {
+                self.failed.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+            taken => taken,
         }
-        self.disk.sync_dir(&self.path).map_err(DirError::io("sync", &self.path))?;
-        Ok(clean)
     }
 
     /// Says that the next start need not recover. To be written last, after every log was closed without an error.
@@ -176,20 +196,45 @@ impl DataDir {
     }
 
     fn spare_path(&self) -> PathBuf {
-        self.path.join("clean.spare")
+        self.path.join(SPARE_MARK)
     }
 
     fn clean_path(&self) -> PathBuf {
-        self.path.join("clean")
+        self.path.join(MARK)
     }
 }
 
+/// Takes the mark of a clean stop away from the data directory `dir`, durably; true if there was a sound one.
+///
+/// # Errors
+/// What the file system says: then the mark may still be there.
+pub fn take_clean_mark(disk: &dyn Disk, dir: &Path) -> Result<bool, DirError> {
+    let (path, spare) = (dir.join(MARK), dir.join(SPARE_MARK));
+    let mark = read_file(disk, &path, BYTES_MAX).map_err(DirError::io("read", &path))?;
+    let Some(mark) = mark else { return Ok(false) };
+    let clean = CLEAN.open(mark).is_ok();
+    if clean {
+        disk.rename(&path, &spare).map_err(DirError::io("rename", &path))?;
+    } else {
+        remove_if_there(disk, &path).map_err(DirError::io("remove", &path))?;
+    }
+    disk.sync_dir(dir).map_err(DirError::io("sync", dir))?;
+    Ok(clean)
+}
+
+/// True if the error says that the device or its file system has failed.
+fn has_failed(error: &io::Error) -> bool {
+    matches!(meaning(Call::Write, error), Meaning::ReadOnly | Meaning::Fault)
+}
+
 /// Writes the pid into the lock file, in place and always as long, so that a full disk cannot refuse it twice. Where it
-/// does, for the file is new, nobody is named: the lock is the kernel's.
+/// does, for the file is new or the volume has failed, nobody is named: the lock is the kernel's.
 fn sign(disk: &dyn Disk, lock_path: &Path, pid: u32) -> io::Result<()> {
-    let file = disk.open(lock_path, Open::Write)?;
-    match write_all(file.as_ref(), 0, format!("{pid:<11}\n").as_bytes()) {
-        Err(error) if meaning(Call::Write, &error) == Meaning::Full => Ok(()),
+    let signed = disk
+        .open(lock_path, Open::Write)
+        .and_then(|file| write_all(file.as_ref(), 0, format!("{pid:<11}\n").as_bytes()));
+    match signed {
+        Err(error) if meaning(Call::Write, &error) == Meaning::Full || has_failed(&error) => Ok(()),
         outcome => outcome,
     }
 }

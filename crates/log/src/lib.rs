@@ -47,12 +47,12 @@ pub mod volume;
 mod walk;
 
 pub use append::Stamped;
-pub use directory::{DataDir, FORMAT_VERSION, Identity};
+pub use directory::{DataDir, FORMAT_VERSION, Identity, take_clean_mark};
 pub use disk::{DirEntry, Disk, File, Lock, Open, RealDisk, Space};
 pub use epochs::EpochCache;
 pub use error::{DirError, LogError, is_out_of_descriptors};
 pub use files::Files;
-pub use log::{Log, LogConfig, SyncTarget, WriteBack, remove_partition};
+pub use log::{Left, Log, LogConfig, SyncTarget, WriteBack, remove_partition};
 pub use pool::{Job, Pool};
 pub use segments::{Glance, Segments};
 pub use slice::Slice;

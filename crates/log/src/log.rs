@@ -12,6 +12,7 @@ use crate::epochs::EpochCache;
 use crate::error::{LogError, failed};
 use crate::files::Files;
 use crate::index::IndexWriter;
+use crate::recovery::Mode;
 use crate::rest::Resting;
 use crate::segment::Segment;
 use crate::segments::Segments;
@@ -34,6 +35,18 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// A segment goes when its newest record is older than this (`retention.ms`).
     pub retention_age: Option<Duration>,
+}
+
+/// How a log was left by whoever had it before, which says what may be believed of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Closed, after everything was durable: its hints are believed.
+    Clean,
+    /// By a process that was killed, or with the machine: what is there is checked, and the torn rest is cut off.
+    Unclean,
+    /// By this process, after a storage fault: as after a kill, but that what lies below this offset was acknowledged.
+    /// If less is found, the log is damaged, and nothing is cut off.
+    Faulty(Offset),
 }
 
 /// The file to sync, and how far the log is durable once that sync has succeeded.
@@ -136,7 +149,8 @@ impl Log {
     /// Recovery believes what was durable and cuts the torn rest: see the crate's documentation.
     /// [`LogError::Corrupt`] if something durable is missing, [`LogError::Newer`] if a newer build wrote it.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig, clean: bool) -> Result<Self, LogError> {
-        Self::open_among(&Files::new(disk, limits::LOG_DESCRIPTORS_MAX), dir, config, clean)
+        let left = if clean { Left::Clean } else { Left::Unclean };
+        Self::open_among(&Files::new(disk, limits::LOG_DESCRIPTORS_MAX), dir, config, left)
     }
 
     /// As [`Log::open`], with a bound of descriptors that it shares with other logs. It rests: after a clean stop
@@ -145,10 +159,25 @@ impl Log {
         files: &Arc<Files>,
         dir: &Path,
         config: LogConfig,
-        clean: bool,
+        left: Left,
     ) -> Result<Self, LogError> {
-        let mut log = crate::recovery::open(files, dir, config, clean)?;
+        let mut log = crate::recovery::open(files, dir, config, Mode::Own(left))?;
         log.rest()?;
+        Ok(log)
+    }
+
+    /// Opens what can be read and verified of a log whose volume takes no writes, for `reason`: nothing is written, and
+    /// every write is refused as after a storage fault. What is read may not be durable; opening the log again tells.
+    ///
+    /// [`LogError::Corrupt`] and [`LogError::Newer`] as [`Log::open`].
+    pub fn open_read_only(
+        files: &Arc<Files>,
+        dir: &Path,
+        config: LogConfig,
+        reason: &str,
+    ) -> Result<Self, LogError> {
+        let mut log = crate::recovery::open(files, dir, config, Mode::Look)?;
+        log.poison(reason);
         Ok(log)
     }
 

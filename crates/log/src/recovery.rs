@@ -21,7 +21,7 @@ use crate::epochs::EpochCache;
 use crate::error::{LogError, failed};
 use crate::files::Files;
 use crate::index::{Hint, IndexWriter};
-use crate::log::{Active, Log, LogConfig};
+use crate::log::{Active, Left, Log, LogConfig};
 use crate::names::{Kind, state_path};
 use crate::rest::Resting;
 use crate::sealed::remove_if_there;
@@ -31,13 +31,40 @@ use crate::snapshots;
 use crate::state::{State, StateFile};
 use crate::walk::{BatchWalk, LONG_WALK_BYTES, Step};
 
-/// See [`Log::open`].
-pub(crate) fn open(files: &Arc<Files>, dir: &Path, config: LogConfig, clean: bool) -> Result<Log, LogError> {
+/// What opening a log may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Mend it, and own it from now on.
+    Own(Left),
+    /// Look at what is there, and change nothing: its volume takes no writes.
+    Look,
+}
+
+impl Mode {
+    fn is_clean(self) -> bool {
+        self == Self::Own(Left::Clean)
+    }
+
+    fn may_write(self) -> bool {
+        self != Self::Look
+    }
+
+    /// What lies below was acknowledged and must be there.
+    fn promised(self) -> Offset {
+        match self {
+            Self::Own(Left::Faulty(promised)) => promised,
+            Self::Own(Left::Clean | Left::Unclean) | Self::Look => Offset(0),
+        }
+    }
+}
+
+/// See [`Log::open`] and [`Log::open_read_only`].
+pub(crate) fn open(files: &Arc<Files>, dir: &Path, config: LogConfig, mode: Mode) -> Result<Log, LogError> {
     let disk = files.disk().clone();
     let mut bases = Vec::new();
     if disk.exists(dir).map_err(failed("look for", dir))? {
-        if !clean {
-            settle_state(disk.as_ref(), dir)?;
+        if !mode.is_clean() {
+            settle_state(disk.as_ref(), dir, mode)?;
         }
         for entry in disk.list(dir).map_err(failed("list", dir))? {
             bases.extend(Kind::parse(&entry.name));
@@ -58,24 +85,36 @@ pub(crate) fn open(files: &Arc<Files>, dir: &Path, config: LogConfig, clean: boo
         epochs: EpochCache::default(),
         view: Arc::new(Segments::default()),
         poison: None,
-        changed: !clean,
+        changed: mode.may_write() && !mode.is_clean(),
         opened: None,
         ahead_bytes: crate::append::RESERVE_BYTES,
     };
-    let found = Found { names: bases, clean };
-    match state {
+    let found = Found { names: bases, mode };
+    let log = match state {
         Some(file) => found.recover(log, file),
         None => found.nothing(log),
+    }?;
+    keeps_promise(&log, mode.promised())?;
+    Ok(log)
+}
+
+/// Also a directory that is gone must not pass for an empty log.
+fn keeps_promise(log: &Log, promised: Offset) -> Result<(), LogError> {
+    if log.end() >= promised {
+        return Ok(());
     }
+    let reason = format!("records up to offset {promised} were acknowledged and are not there");
+    Err(LogError::Corrupt { path: log.dir.clone(), offset: log.end(), reason })
 }
 
 /// Makes the state durable before recovery builds on it: what a killed process left may only be in the cache, and what
 /// a failed sync left in the cache is not on the device and must not be believed (rule R32).
-fn settle_state(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+fn settle_state(disk: &dyn Disk, dir: &Path, mode: Mode) -> Result<(), LogError> {
     let path = state_path(dir);
-    let settled = disk.open(&path, Open::Write).and_then(|file| {
+    let how = if mode.may_write() { Open::Write } else { Open::Read };
+    let settled = disk.open(&path, how).and_then(|file| {
         file.drop_cache()?;
-        file.sync()
+        if mode.may_write() { file.sync() } else { Ok(()) }
     });
     match settled {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("sync", &path)(error)),
@@ -86,7 +125,7 @@ fn settle_state(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
 /// What lies in the directory.
 struct Found {
     names: Vec<(Kind, Offset)>,
-    clean: bool,
+    mode: Mode,
 }
 
 impl Found {
@@ -103,7 +142,7 @@ impl Found {
                 let reason = "it is missing or bad, so the log start is not known".to_owned();
                 return Err(LogError::Corrupt { path: state_path(&log.dir), offset: base, reason });
             }
-            if base != log.start {
+            if base != log.start && self.mode.may_write() {
                 // Left there it would count as a successor of the first segment that is made.
                 remove_if_there(log.disk.as_ref(), &path).map_err(failed("remove", &path))?;
             }
@@ -140,9 +179,11 @@ impl Found {
         if kept[0] > log_start {
             return Err(missing("the segment of the log start is missing"));
         }
-        remove_below(&log, below)?;
-        if !self.clean {
-            self.remove_stale_hints(&log, *last)?;
+        if self.mode.may_write() {
+            remove_below(&log, below)?;
+            if !self.mode.is_clean() {
+                self.remove_stale_hints(&log, *last)?;
+            }
         }
         for (base, next) in sealed.iter().zip(&kept[1..]) {
             let segment = open_sealed(&log, *base, *next)?;
@@ -176,7 +217,7 @@ impl Found {
         let path = Kind::Log.path(&log.dir, base);
         let interval = log.config.index_interval_bytes;
         let segment = Segment::new(log.files.clone(), &log.dir, base, interval);
-        if self.clean
+        if self.mode.is_clean()
             && let Some((hint, len)) = clean_hint(log, &segment, recovery_point)?
         {
             segment.publish(len, hint.next);
@@ -187,14 +228,24 @@ impl Found {
             log.resting = Some(Resting { segment: Arc::new(segment), opened_at, newest });
             return Ok(());
         }
-        let file = log.disk.open(&path, Open::Write).map_err(failed("open", &path))?;
+        let how = if self.mode.may_write() { Open::Write } else { Open::Read };
+        let file = log.disk.open(&path, how).map_err(failed("open", &path))?;
         let len = file.len().map_err(failed("read", &path))?;
-        if !self.clean {
+        if !self.mode.is_clean() {
             // What a failed sync left behind looks sound in the cache and is not on the device (measured).
             file.drop_cache().map_err(failed("drop the cache of", &path))?;
         }
-        log.epochs = epochs_of_sealed(log)?;
+        log.epochs = epochs_of_sealed(log, self.mode)?;
         let scan = scan_last(log, &segment, &file, len, recovery_point)?;
+        if !self.mode.may_write() {
+            attach_resting(log, segment, &scan);
+            return Ok(());
+        }
+        let promised = self.mode.promised();
+        if scan.next < promised {
+            let reason = format!("batches up to offset {promised} were acknowledged and cannot be read");
+            return Err(segment.corrupt(scan.next, reason));
+        }
         if scan.len < len {
             tracing::warn!(path = %path.display(), from = scan.len, to = len, end = %scan.next, "torn tail cut off");
         }
@@ -243,7 +294,7 @@ fn open_sealed(log: &Log, base: Offset, next: Offset) -> Result<Arc<Segment>, Lo
 
 /// The epochs up to the last segment: from the newest hint, and from the headers of the segments after it, whose
 /// hints are written anew where they are whole.
-fn epochs_of_sealed(log: &Log) -> Result<EpochCache, LogError> {
+fn epochs_of_sealed(log: &Log, mode: Mode) -> Result<EpochCache, LogError> {
     let mut unknown = Vec::new();
     let mut epochs = EpochCache::default();
     for segment in log.sealed.iter().rev() {
@@ -259,10 +310,11 @@ fn epochs_of_sealed(log: &Log) -> Result<EpochCache, LogError> {
             // A hint of a later segment would have spared the look, and a hint may be missing any time: whether a log
             // opens must not depend on it. What is damaged fails when it is read.
             Some(error) => tracing::warn!(%error, "a segment is damaged; what is sound of the log is served"),
-            None => {
+            None if mode.may_write() => {
                 let hint = segment.to_hint(&rebuilt.index, -1, -1, &epochs);
                 hint.write(log.disk.as_ref(), &segment.hint_path());
             }
+            None => {}
         }
     }
     Ok(epochs)
@@ -319,4 +371,12 @@ fn attach(log: &mut Log, segment: Segment, file: Arc<dyn File>, scan: Scan) {
     segment.publish(scan.len, scan.next);
     log.durable_end = scan.next;
     log.active = Some(Active::new(Arc::new(segment), file, scan.index, (scan.len, scan.next), None));
+}
+
+/// The last segment of a log that is only looked at.
+fn attach_resting(log: &mut Log, segment: Segment, scan: &Scan) {
+    segment.publish(scan.len, scan.next);
+    log.durable_end = scan.next;
+    let newest = scan.index.index().max().timestamp;
+    log.resting = Some(Resting { segment: Arc::new(segment), opened_at: None, newest });
 }

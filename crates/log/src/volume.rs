@@ -32,6 +32,7 @@ mod ledger;
 mod machine;
 mod marks;
 mod reserve;
+mod self_test;
 mod state;
 
 #[cfg(test)]
@@ -42,4 +43,5 @@ pub use ledger::{Entry, Ledger};
 pub use machine::{Effect, Fact, Machine, Transition};
 pub use marks::{Marks, VOLUME_BYTES_MIN};
 pub use reserve::{Reserve, ReserveFile};
+pub use self_test::{SELF_TEST_BYTES_MAX, SelfTestError, self_test};
 pub use state::{ByteCount, Cause, VolumeState};

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use forebay_base::{Doorbell, Instant, WallTime};
 use forebay_log::volume::{ByteCount, Cause, Fact, Marks, Meaning, Reserve, ReserveFile, VolumeState};
 use forebay_log::{Disk, LogError, Space};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::Refused;
 use crate::inbox::{Inbox, Message};
@@ -81,8 +81,8 @@ impl Report {
                  delete topics or records, or free space on it"
             )),
             VolumeState::Failed => Some(format!(
-                "the disk of {path} has failed ({cause}): it takes no writes, what can be read is served; repair it, stop \
-                 the server, remove volume.state from it and start again"
+                "the disk of {path} has failed ({cause}): it takes no writes, what can be read is served; repair it, then \
+                 let it in again with `forebay cluster readmit`"
             )),
             VolumeState::Probing => {
                 Some(format!("the disk of {path} is being looked at ({free}): writes go on when it has been"))
@@ -108,10 +108,24 @@ pub struct VolumeCounts {
     pub transitions: u64,
 }
 
-/// What writers have told the monitor and it has not taken in.
+/// How a volume was let in again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readmission {
+    /// Bytes that were written, synced, and read back from the device.
+    pub tested_bytes: u64,
+}
+
+/// Who wants a volume let in again, and is told why it was not.
+pub(crate) type Readmit = oneshot::Sender<Result<Readmission, String>>;
+
+/// Requests of that kind that may wait; more are refused.
+const READMITS_MAX: usize = 8;
+
+/// What writers and operators have told the monitor and it has not taken in.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) facts: Vec<Fact>,
+    pub(crate) readmits: Vec<Readmit>,
     pub(crate) stopped: bool,
 }
 
@@ -124,6 +138,8 @@ pub struct Condition {
     /// Why records are refused, if they are.
     refusal: ArcSwapOption<(VolumeState, String)>,
     report: watch::Sender<Arc<Report>>,
+    /// How often it was let in again.
+    readmissions: watch::Sender<u64>,
     counts: Mutex<VolumeCounts>,
     ahead_bytes: AtomicU64,
     /// In microseconds a MiB.
@@ -148,6 +164,7 @@ impl Condition {
             told: Mutex::default(),
             refusal: ArcSwapOption::empty(),
             report: watch::Sender::new(Arc::new(report.clone())),
+            readmissions: watch::Sender::new(0),
             counts: Mutex::default(),
             ahead_bytes: AtomicU64::new(0),
             throttle: AtomicU32::new(0),
@@ -168,6 +185,41 @@ impl Condition {
         self.report.subscribe()
     }
 
+    /// Has the volume tested, and lets it in again if its device keeps what it is given: a volume that has failed takes
+    /// writes again, and the partitions that have failed on it are to be opened anew, which [`Condition::readmissions`]
+    /// tells. Nothing ends the test early: a disk that does not answer keeps it waiting.
+    ///
+    /// # Errors
+    /// A sentence: what did not work. The volume is as it was.
+    pub async fn readmit(&self) -> Result<Readmission, String> {
+        let (reply, answer) = oneshot::channel();
+        if !self.ask(reply) {
+            return Err("others wait already for this volume to be tested".to_owned());
+        }
+        self.bell.ring();
+        answer.await.unwrap_or_else(|_| Err("the server is stopping".to_owned()))
+    }
+
+    /// False if too many ask already.
+    fn ask(&self, reply: Readmit) -> bool {
+        let mut told = lock(&self.told);
+        let room = told.readmits.len() < READMITS_MAX;
+        if room {
+            told.readmits.push(reply);
+        }
+        room
+    }
+
+    /// How often it was let in again since the start.
+    pub fn readmissions(&self) -> watch::Receiver<u64> {
+        self.readmissions.subscribe()
+    }
+
+    /// To be called when the report of it is out.
+    pub(crate) fn note_readmission(&self) {
+        self.readmissions.send_modify(|count| *count += 1);
+    }
+
     /// What was counted so far.
     pub fn counts(&self) -> VolumeCounts {
         lock(&self.counts).clone()
@@ -176,6 +228,12 @@ impl Condition {
     /// True while what may be deleted is to be deleted soon.
     pub(crate) fn is_pressed(&self) -> bool {
         self.report.borrow().state.is_pressed()
+    }
+
+    /// Why nothing on it may be changed, if it has failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let report = self.report.borrow();
+        if report.state == VolumeState::Failed { report.sentence() } else { None }
     }
 
     /// True while there is no room for records.
@@ -221,7 +279,7 @@ impl Condition {
     }
 
     /// A sync failed, or what was written could not be undone.
-    pub(crate) fn note_fault(&self) {
+    pub fn note_fault(&self) {
         lock(&self.counts).faults += 1;
         self.tell(Fact::Fault);
     }
@@ -277,7 +335,8 @@ impl Condition {
 
     pub(crate) fn take(&self) -> Told {
         let mut told = lock(&self.told);
-        Told { facts: std::mem::take(&mut told.facts), stopped: told.stopped }
+        let (facts, readmits) = (std::mem::take(&mut told.facts), std::mem::take(&mut told.readmits));
+        Told { facts, readmits, stopped: told.stopped }
     }
 
     pub(crate) fn reserve(&self) -> MutexGuard<'_, Option<Reserve>> {

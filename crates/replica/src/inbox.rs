@@ -3,12 +3,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_base::{Doorbell, LeaderEpoch, Offset, PartitionId, limits};
+use forebay_log::Left;
 use tokio::sync::oneshot;
 
 use crate::Refused;
 use crate::event::{Acks, Appended};
 use crate::intake::Batch;
-use crate::partition::PartitionConfig;
+use crate::partition::{OpenError, Partition, PartitionConfig};
 use crate::tenant::Tenant;
 
 /// Names an open partition to its writer. Drawn once per opening and never used again, so that what is on its way to
@@ -39,6 +40,8 @@ pub(crate) enum Message {
     Synced(Slot, Offset, Result<(), String>),
     /// Own a partition that was opened elsewhere.
     Adopt(Box<Tenant>),
+    /// Open a partition that has failed anew, in place of what is left of it.
+    Reopen(Slot, Box<Opening>, oneshot::Sender<Result<Arc<Partition>, OpenError>>),
     /// Remove what lies on the disk of a partition that is not open.
     DeleteStray(PartitionId, Reply<()>),
     /// The volume has another state.
@@ -62,7 +65,9 @@ pub(crate) struct Opening {
     pub(crate) slot: Slot,
     pub(crate) config: PartitionConfig,
     pub(crate) epoch: LeaderEpoch,
-    pub(crate) clean: bool,
+    pub(crate) left: Left,
+    /// What it takes the place of.
+    pub(crate) failed: Option<Arc<Partition>>,
 }
 
 /// The way into a writer. Appends are bounded ([`limits::WRITER_QUEUE_MAX`]); everything else is bounded by the

@@ -45,7 +45,7 @@ mod volume;
 mod waiter;
 mod writer;
 
-pub use condition::{Condition, Report, VolumeCounts};
+pub use condition::{Condition, Readmission, Report, VolumeCounts};
 pub use event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 pub use forebay_records::TimestampType;
 pub use intake::{Batch, IntakeRules};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use forebay_base::{Clock, Instant, Turn, WallTime, Worker};
 use forebay_log::volume::{
-    Call, Effect, Entry, Fact, Ledger, Machine, Marks, Meaning, Reserve, Transition, VolumeState, meaning,
+    Call, Effect, Entry, Fact, Ledger, Machine, Marks, Meaning, Reserve, SELF_TEST_BYTES_MAX, SelfTestError,
+    Transition, VolumeState, meaning, self_test,
 };
-use forebay_log::{Disk, Space};
+use forebay_log::{Disk, Space, take_clean_mark};
 
-use crate::condition::{Condition, Report};
+use crate::condition::{Condition, Readmission, Readmit, Report};
 
 /// A file system that does not tell its space is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -29,6 +30,8 @@ pub(crate) struct Monitor {
     since: WallTime,
     due: Instant,
     filling: Filling,
+    /// What every start writes was refused: the volume begins as failed.
+    refused: bool,
 }
 
 impl Monitor {
@@ -37,6 +40,7 @@ impl Monitor {
         dir: PathBuf,
         clock: Arc<dyn Clock>,
         condition: Arc<Condition>,
+        refused: bool,
     ) -> Self {
         let (since, due) = (clock.wall(), clock.now());
         Self {
@@ -49,6 +53,7 @@ impl Monitor {
             since,
             due,
             filling: Filling::default(),
+            refused,
         }
     }
 
@@ -70,7 +75,7 @@ impl Monitor {
     }
 
     /// The first look: what is remembered, and what is left in reserve.
-    fn begin(&mut self, space: Space) -> Option<Fact> {
+    fn begin(&mut self, space: Space) -> Vec<Fact> {
         let marks = Marks::of(space.total_bytes);
         let known = self.open_ledger();
         if let Some(entry) = &known {
@@ -80,10 +85,14 @@ impl Monitor {
         let found = Reserve::find(Arc::clone(&self.disk), &self.dir, marks.reserve_bytes).ok();
         let whole = found.as_ref().is_some_and(Reserve::is_whole);
         *self.condition.reserve() = found;
-        (!whole).then_some(Fact::ReserveSpent)
+        // Whoever took the directory was refused, whatever a later try would say.
+        let refused = self.refused.then_some(Fact::ReadOnly);
+        let spent = (!whole).then_some(Fact::ReserveSpent);
+        refused.into_iter().chain(spent).collect()
     }
 
-    /// Opens the memory of the state; on a full disk it may have to wait until there is room for it.
+    /// Opens the memory of the state; on a full disk it may have to wait until there is room for it, and on one that takes
+    /// no writes it is only read.
     fn open_ledger(&mut self) -> Option<Entry> {
         match Ledger::open(self.disk.as_ref(), &self.dir) {
             Ok((ledger, known)) => {
@@ -92,7 +101,7 @@ impl Monitor {
             }
             Err(error) => {
                 tracing::debug!(dir = %self.dir.display(), %error, "the volume's state is not kept");
-                None
+                Ledger::peek(self.disk.as_ref(), &self.dir).ok().flatten()
             }
         }
     }
@@ -192,6 +201,69 @@ impl Monitor {
         facts
     }
 
+    /// Tests the volume as an operator asks, and lets it in again if it passes.
+    fn readmit(&mut self, replies: Vec<Readmit>) {
+        if replies.is_empty() {
+            return;
+        }
+        let tested = self.self_test();
+        let (facts, outcome) = match tested {
+            Ok(tested_bytes) => {
+                (vec![Fact::ReserveWhole, Fact::Readmitted], Ok(Readmission { tested_bytes }))
+            }
+            Err(Unfit { fact, sentence }) => {
+                (fact.into_iter().filter(|fact| *fact != Fact::NoRoom).collect(), Err(sentence))
+            }
+        };
+        self.step(facts.into());
+        self.publish();
+        if outcome.is_ok() {
+            self.condition.note_readmission();
+        }
+        for reply in replies {
+            // Who asked may have gone.
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
+    /// Writes to the volume in every way that it must take, and asks its device for what was written; the bytes compared.
+    /// What it writes, it writes where nothing counts: into the reserve, into blocks beside it that it gives back, and the
+    /// state that holds already.
+    fn self_test(&mut self) -> Result<u64, Unfit> {
+        let Some(machine) = &self.machine else {
+            return Err(Unfit::new(None, "its file system does not tell its space"));
+        };
+        let marks = machine.marks();
+        if self.condition.reserve().is_none() {
+            let found = Reserve::find(Arc::clone(&self.disk), &self.dir, marks.reserve_bytes);
+            *self.condition.reserve() = Some(found.map_err(Unfit::of("look for its reserves", Call::Read))?);
+        }
+        self.refill().map_err(Unfit::of("make its reserves whole", Call::Write))?;
+        let (probed, ground) = match self.condition.reserve().as_ref() {
+            Some(reserve) => (reserve.probe(marks.probe_bytes), reserve.ground()),
+            None => return Err(Unfit::new(None, "its reserves are gone")),
+        };
+        probed.map_err(|(call, error)| Unfit::of("take and sync some more blocks", call)(error))?;
+        let (file, bytes) = ground.map_err(Unfit::of("open its reserve", Call::Write))?;
+        let (bytes, nonce) =
+            (bytes.min(SELF_TEST_BYTES_MAX), self.clock.now().0 ^ self.clock.wall().0.cast_unsigned());
+        self_test(file.as_ref(), bytes, nonce).map_err(Unfit::found)?;
+        // By a descriptor of before the repair: logs that did not fail go on writing by theirs.
+        self.remember().map_err(|error| {
+            let advice =
+                "; if its file system was mounted anew while the server ran, restart the server first";
+            let Unfit { fact, sentence } = Unfit::of("write its state in place", Call::Sync)(error);
+            Unfit { fact, sentence: sentence + advice }
+        })?;
+        if self.ledger.is_none() {
+            return Err(Unfit::new(None, "its state cannot be kept: volume.state cannot be opened"));
+        }
+        // From now on logs change: what the last clean stop said of them must not be believed after a crash.
+        take_clean_mark(self.disk.as_ref(), &self.dir)
+            .map_err(|error| Unfit::new(None, &error.to_string()))?;
+        Ok(bytes)
+    }
+
     fn publish(&self) {
         let Some(machine) = &self.machine else { return };
         let reserve_left_bytes = self.condition.reserve().as_ref().map_or(0, Reserve::left_bytes);
@@ -216,15 +288,40 @@ impl Worker for Monitor {
         if told.stopped {
             return Turn::Done;
         }
-        if self.clock.now() >= self.due || !told.facts.is_empty() {
+        if self.clock.now() >= self.due || !told.facts.is_empty() || !told.readmits.is_empty() {
             // What the writers met is judged by what is free now.
             let mut facts = VecDeque::new();
             self.sample(&mut facts);
             facts.extend(told.facts);
             self.step(facts);
             self.publish();
+            self.readmit(told.readmits);
         }
         Turn::Wait(Some(self.due))
+    }
+}
+
+/// Why a volume is not let in again.
+struct Unfit {
+    fact: Option<Fact>,
+    sentence: String,
+}
+
+impl Unfit {
+    fn new(fact: Option<Fact>, sentence: &str) -> Self {
+        Self { fact, sentence: sentence.to_owned() }
+    }
+
+    fn of(doing: &'static str, call: Call) -> impl Fn(io::Error) -> Self {
+        move |error| Self::new(fact_of(call, &error), &format!("cannot {doing}: {error}"))
+    }
+
+    fn found(error: SelfTestError) -> Self {
+        let fact = match &error {
+            SelfTestError::Io { call, source, .. } => fact_of(*call, source),
+            SelfTestError::Changed { .. } => Some(Fact::Fault),
+        };
+        Self::new(fact, &error.to_string())
     }
 }
 

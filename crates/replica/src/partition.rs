@@ -78,6 +78,11 @@ impl Partition {
         self.id
     }
 
+    /// Its place on its writer.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// The newest view.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()

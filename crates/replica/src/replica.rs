@@ -122,6 +122,12 @@ impl Replica {
         }
     }
 
+    /// The same replica, failed from the start: it serves what there is and takes nothing.
+    pub fn failed(mut self, reason: Arc<str>) -> Self {
+        self.role = Role::Failed(reason);
+        self
+    }
+
     /// Where the log stands.
     pub fn positions(&self) -> Positions {
         self.positions

@@ -12,13 +12,13 @@ use crate::condition::Condition;
 use crate::event::{Appended, Effect, Event, Ticket};
 use crate::inbox::{Append, Inbox, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition, PartitionConfig};
-use crate::producers::Producers;
 use crate::readers::Readers;
 use crate::replica::{Recovered, Replica};
 use crate::retention_clock::RetentionClock;
 use crate::view::View;
 
 mod act;
+mod opening;
 mod rest;
 mod tend;
 
@@ -88,13 +88,15 @@ enum Room {
 impl Tenant {
     /// Opens and recovers a log, and the producers' state with it.
     pub(crate) fn open(site: &Arc<Site>, opening: &Opening) -> Result<Self, OpenError> {
-        let Opening { id, slot, config, epoch, clean } = opening;
-        let dir = site.partitions_path.join(id.to_string());
-        let mut log = Log::open_among(&site.files, &dir, config.log.clone(), *clean)?;
+        let Opening { id, slot, config, epoch, .. } = opening;
+        let mut log = opening::open_log(site, opening)?;
         log.age_from(site.age_time());
-        let producers = recover_producers(&log, site.clock.as_ref())?;
+        let producers = opening::recover_producers(&log, site.clock.as_ref())?;
         let found = Recovered { start: log.start(), durable: log.durable_end(), end: log.end(), producers };
-        let core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
+        let mut core = Replica::new(site.clock.now(), *epoch, config.producer_expiry, config.flush, found);
+        if let Some(reason) = log.poisoned() {
+            core = core.failed(Arc::clone(reason));
+        }
         let view = view(&core, &log);
         let partition = Arc::new(Partition::new(*id, *slot, site, view));
         let (checkpointed, idle_since) = ((log.start(), log.durable_end()), log.end());
@@ -124,6 +126,11 @@ impl Tenant {
 
     pub(crate) fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Why it takes no writes any more, if so.
+    pub(crate) fn failure(&self) -> Option<&Arc<str>> {
+        self.core.failure()
     }
 
     pub(crate) fn config(&self) -> &PartitionConfig {
@@ -263,7 +270,7 @@ impl Tenant {
     /// A poisoned log fails the replica, anything else may be tried again.
     fn bear(&mut self, error: &LogError) {
         if is_storage_fault(error) {
-            self.step(Event::SyncFailed { reason: error.to_string() });
+            self.step(Event::SyncFailed { reason: with_way_out(&error.to_string()) });
         } else if !error.is_full() {
             tracing::warn!(partition = %self.partition.id(), %error, "the log refused an operation");
         }
@@ -276,7 +283,7 @@ impl Tenant {
                 self.log.synced(upto);
                 self.step(Event::Synced { upto, watched: self.partition.is_watched() });
             }
-            Err(reason) => self.step(Event::SyncFailed { reason }),
+            Err(reason) => self.step(Event::SyncFailed { reason: with_way_out(&reason) }),
         }
     }
 
@@ -334,13 +341,16 @@ impl Tenant {
         sound
     }
 
-    /// Removes the log from the disk.
-    pub(crate) fn delete(mut self) -> Result<(), Refused> {
+    /// Removes the log from the disk, unless that has `failed`: then it is only closed.
+    pub(crate) fn delete(mut self, failed: Option<String>) -> Result<(), Refused> {
         self.step(Event::Stop);
         self.answer();
         self.refuse_queued(&Refused::NotLeader);
         self.partition.wake();
-        self.log.delete().map_err(|error| Refused::Storage(error.to_string()))
+        match failed {
+            Some(sentence) => Err(Refused::Storage(sentence)),
+            None => self.log.delete().map_err(|error| Refused::Storage(error.to_string())),
+        }
     }
 
     /// Lets somebody else open it.
@@ -379,6 +389,11 @@ impl Tenant {
     }
 }
 
+/// Why a partition takes no writes, and how it comes to take them again.
+fn with_way_out(reason: &str) -> String {
+    format!("{reason}; when its disk is sound again, `forebay cluster readmit` opens the partition anew")
+}
+
 /// True if what is on the disk is not known any more.
 fn is_storage_fault(error: &LogError) -> bool {
     matches!(error, LogError::Poisoned { .. })
@@ -400,22 +415,4 @@ fn view(core: &Replica, log: &Log) -> View {
         size_bytes: log.size_bytes(),
         failed: core.failure().cloned(),
     }
-}
-
-/// The producers' state at the end of the log: the newest snapshot, and the batches after it. A snapshot that is
-/// missing or bad costs reading all headers (rule R10).
-fn recover_producers(log: &Log, clock: &dyn Clock) -> Result<Producers, LogError> {
-    let snapshot = log.producer_snapshot().and_then(|(at, bytes)| match Producers::decode(bytes) {
-        Ok(producers) => Some((at, producers)),
-        Err(error) => {
-            tracing::warn!(%error, "rebuilding the producers' state from the log");
-            None
-        }
-    });
-    let (from, mut producers) = snapshot.unwrap_or_else(|| (log.start(), Producers::default()));
-    let now = clock.wall();
-    for header in log.headers(from) {
-        producers.recover(&header?, now);
-    }
-    Ok(producers)
 }

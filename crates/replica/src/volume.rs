@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use forebay_base::{Clock, LeaderEpoch, PartitionId, WorkerHandle, Workers, crc32c};
-use forebay_log::{Files, SyncPool};
+use forebay_log::{Files, Left, SyncPool};
 use tokio::sync::oneshot;
 
 use crate::Refused;
@@ -64,7 +64,19 @@ impl Volume {
         partitions_path: PathBuf,
         threads: Threads,
     ) -> Self {
-        let (condition, monitor) = watch_over(files, workers, &clock, &partitions_path);
+        Self::start_as(files, workers, clock, partitions_path, threads, false)
+    }
+
+    /// As [`Volume::start`]; if its data directory was `refused` what every start writes, the volume begins as failed.
+    pub fn start_as(
+        files: &Arc<Files>,
+        workers: &dyn Workers,
+        clock: Arc<dyn Clock>,
+        partitions_path: PathBuf,
+        threads: Threads,
+        refused: bool,
+    ) -> Self {
+        let (condition, monitor) = watch_over(files, workers, &clock, &partitions_path, refused);
         let pool = Arc::new(SyncPool::start(workers, threads.sync_helpers, "volume"));
         let readers = Readers::start(workers, threads.readers);
         let start = |number: usize| {
@@ -107,18 +119,26 @@ impl Volume {
     ) -> oneshot::Receiver<Result<Arc<Partition>, OpenError>> {
         let (reply, answer) = oneshot::channel();
         let slot = Slot(self.next_slot.fetch_add(1, Ordering::Relaxed));
-        let site = Arc::clone(&self.writer(id).site);
-        if !site.claims.take(id, slot) {
-            let _ = reply.send(Err(OpenError::AlreadyOpen));
-            return answer;
-        }
-        let open = {
-            let site = Arc::clone(&site);
-            move || drop(reply.send(open(&site, &Opening { id, slot, config, epoch, clean })))
-        };
-        if !self.readers.submit(open) {
-            site.claims.release(id, slot);
-        }
+        let left = if clean { Left::Clean } else { Left::Unclean };
+        let opening = Opening { id, slot, config, epoch, left, failed: None };
+        open_later(&self.writer(id).site, opening, reply);
+        answer
+    }
+
+    /// Opens a partition that has failed anew: what its device has is read again, checked and synced, and nothing that was
+    /// acknowledged may be missing. Until then, and if it cannot be done, its reads go on as they were.
+    /// [`OpenError::AlreadyOpen`] if it has not failed.
+    pub fn reopen(
+        &self,
+        partition: &Partition,
+        config: PartitionConfig,
+        epoch: LeaderEpoch,
+    ) -> oneshot::Receiver<Result<Arc<Partition>, OpenError>> {
+        let (reply, answer) = oneshot::channel();
+        let (id, slot) = (partition.id(), Slot(self.next_slot.fetch_add(1, Ordering::Relaxed)));
+        let opening = Opening { id, slot, config, epoch, left: Left::Unclean, failed: None };
+        let message = Message::Reopen(partition.slot(), Box::new(opening), reply);
+        self.writer(id).site.inbox.post(message);
         answer
     }
 
@@ -180,14 +200,32 @@ fn watch_over(
     workers: &dyn Workers,
     clock: &Arc<dyn Clock>,
     partitions_path: &Path,
+    refused: bool,
 ) -> (Arc<Condition>, Box<dyn WorkerHandle>) {
     let dir = directory_of(partitions_path);
     let bell = workers.doorbell();
     let report = Report::unknown(dir.clone(), clock.wall(), clock.now());
     let condition = Arc::new(Condition::new(Arc::clone(files.disk()), Arc::clone(&bell), report));
-    let monitor = Monitor::new(Arc::clone(files.disk()), dir, Arc::clone(clock), Arc::clone(&condition));
+    let (disk, watched) = (Arc::clone(files.disk()), Arc::clone(&condition));
+    let monitor = Monitor::new(disk, dir, Arc::clone(clock), watched, refused);
     let handle = workers.start("volume-monitor", bell, Box::new(monitor));
     (condition, handle)
+}
+
+/// Who is told how an opening ended.
+pub(crate) type Opened = oneshot::Sender<Result<Arc<Partition>, OpenError>>;
+
+/// Has a reader's thread open a log, unless it is open or being opened; no answer comes if too much waits already.
+pub(crate) fn open_later(site: &Arc<Site>, opening: Opening, reply: Opened) {
+    let (id, slot) = (opening.id, opening.slot);
+    if !site.claims.take(id, slot) {
+        let _ = reply.send(Err(OpenError::AlreadyOpen));
+        return;
+    }
+    let at = Arc::clone(site);
+    if !site.readers.submit(move || drop(reply.send(open(&at, &opening)))) {
+        site.claims.release(id, slot);
+    }
 }
 
 /// Opens a log and hands it to its writer: what is sent to the partition from here on comes after it.
@@ -203,6 +241,9 @@ fn open(site: &Arc<Site>, opening: &Opening) -> Result<Arc<Partition>, OpenError
         Err(error) => {
             site.claims.note_refused();
             site.claims.release(opening.id, opening.slot);
+            if let Some(failed) = &opening.failed {
+                failed.publish_failure(&error.to_string().into());
+            }
             Err(error)
         }
     }

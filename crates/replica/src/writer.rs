@@ -5,14 +5,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forebay_base::{Offset, PartitionId, Turn, Worker};
-use forebay_log::remove_partition;
+use forebay_log::{Left, remove_partition};
 use tokio::sync::oneshot;
 
 use crate::Refused;
 use crate::alarms::{Alarms, Chore};
-use crate::inbox::{Message, Reply, Slot};
-use crate::partition::Partition;
+use crate::event::Flush;
+use crate::inbox::{Message, Opening, Reply, Slot};
+use crate::partition::{OpenError, Partition};
 use crate::tenant::{Site, Tenant};
+use crate::volume::{Opened, open_later};
 
 /// How long a recovery point may lag behind. It bounds what a start after a crash checks, not what survives.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
@@ -120,6 +122,7 @@ impl Writer {
             }
             Message::Delete(slot, reply) => self.delete(slot, reply),
             Message::Adopt(tenant) => self.adopt(tenant),
+            Message::Reopen(slot, opening, reply) => self.reopen(slot, *opening, reply),
             Message::DeleteStray(id, reply) => {
                 let _ = reply.send(self.delete_stray(id));
             }
@@ -160,6 +163,34 @@ impl Writer {
         tracing::error!(partition = %tenant.partition().id(), %reason, "isolated; reads go on");
         self.sound = false;
         let id = tenant.partition().id();
+        let partition = tenant.break_down(&reason);
+        self.site.claims.release(id, slot);
+        self.broken.insert(id, slot);
+        self.seats.insert(slot, Seat::Broken(partition, reason));
+    }
+
+    /// Has a partition opened anew that has failed. Until that is done its reads go on with what it last showed, and what
+    /// is asked of it is refused.
+    fn reopen(&mut self, slot: Slot, mut opening: Opening, reply: Opened) {
+        match self.seats.get(&slot) {
+            Some(Seat::Running(tenant)) if tenant.failure().is_some() => self.retire(slot),
+            Some(Seat::Broken(..)) => {}
+            Some(Seat::Running(_)) | None => return drop(reply.send(Err(OpenError::AlreadyOpen))),
+        }
+        let Some(Seat::Broken(partition, _)) = self.seats.get(&slot) else { return };
+        // What was committed by a write alone may be lost: the topic has agreed to that.
+        opening.left = match opening.config.flush {
+            Flush::Sync => Left::Faulty(partition.view().high_watermark),
+            Flush::Async => Left::Unclean,
+        };
+        opening.failed = Some(Arc::clone(partition));
+        open_later(&self.site, opening, reply);
+    }
+
+    /// Takes a partition that has failed off its log, and leaves what readers see of it.
+    fn retire(&mut self, slot: Slot) {
+        let Some(tenant) = self.vacate(slot) else { return };
+        let (id, reason) = (tenant.partition().id(), tenant.failure().cloned().unwrap_or_default());
         let partition = tenant.break_down(&reason);
         self.site.claims.release(id, slot);
         self.broken.insert(id, slot);
@@ -209,11 +240,12 @@ impl Writer {
     }
 
     fn delete(&mut self, slot: Slot, reply: Reply<()>) {
+        let failed = self.site.condition.failure();
         let answer = match self.seats.get(&slot) {
             Some(Seat::Running(_)) => match self.vacate(slot) {
                 Some(tenant) => {
                     let id = tenant.partition().id();
-                    let deleted = catch_unwind(AssertUnwindSafe(|| tenant.delete()));
+                    let deleted = catch_unwind(AssertUnwindSafe(|| tenant.delete(failed)));
                     self.site.claims.release(id, slot);
                     deleted.unwrap_or_else(|panic| Err(Refused::Storage(sentence(panic.as_ref()))))
                 }
@@ -231,6 +263,9 @@ impl Writer {
     fn delete_stray(&mut self, id: PartitionId) -> Result<(), Refused> {
         if self.site.claims.is_taken(id) {
             return Err(Refused::Storage("the partition is open".to_owned()));
+        }
+        if let Some(sentence) = self.site.condition.failure() {
+            return Err(Refused::Storage(sentence));
         }
         if let Some(slot) = self.broken.remove(&id) {
             self.seats.remove(&slot);

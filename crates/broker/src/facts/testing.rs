@@ -130,6 +130,7 @@ pub(crate) fn facts() -> Facts {
             alive: true,
             restarts: 0,
             last_failure: None,
+            outage: None,
             used_bytes: 1000,
             limit_bytes: 32 << 20,
             disk_silent_for: None,

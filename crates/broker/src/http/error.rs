@@ -23,6 +23,16 @@ impl HttpError {
         Self { status: StatusCode::BAD_REQUEST, sentence }
     }
 
+    /// There is no reason to do what was asked for.
+    pub(super) fn needless(sentence: String) -> Self {
+        Self { status: StatusCode::CONFLICT, sentence }
+    }
+
+    /// It was tried and could not be done.
+    pub(super) fn unable(sentence: String) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, sentence }
+    }
+
     /// Making the answer panicked, or the node is stopping.
     pub(super) fn broken() -> Self {
         let sentence = "the answer could not be made; the server's log says why".to_owned();

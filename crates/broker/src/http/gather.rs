@@ -14,7 +14,7 @@ pub(super) fn facts(shared: Arc<Shared>) -> Facts {
     let partitions = shared.partitions.clone();
     Facts {
         node: shared.node,
-        broker_epoch: shared.broker_epoch,
+        broker_epoch: shared.broker_epoch(),
         image: shared.image(),
         quorum: Quorum {
             leader: status.leader,
@@ -22,6 +22,7 @@ pub(super) fn facts(shared: Arc<Shared>) -> Facts {
             alive: status.raft_alive,
             restarts: status.restarts,
             last_failure: status.last_failure,
+            outage: shared.outage(),
             used_bytes: status.space_used,
             limit_bytes: status.space_total,
             disk_silent_for: status.disk_silent_for,

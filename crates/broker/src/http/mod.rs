@@ -1,4 +1,5 @@
-//! The HTTP door: health, metrics, the read side of `/v1`, and drills. Loopback by default; it changes no data.
+//! The HTTP door: health, metrics, `/v1`, and drills. Loopback by default; the one thing it does to data directories is to
+//! readmit one, which needs no metadata log.
 //!
 //! ```text
 //!   Door (bounded connections, patience) ── axum ── routes ── handler(&Facts) ── JSON
@@ -28,7 +29,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use forebay_base::DirectoryId;
 use forebay_link::Listener;
+use forebay_log::volume::VolumeState;
+use forebay_replica::Readmission;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -47,10 +51,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct HttpState {
     gather: Arc<dyn Fn() -> Facts + Send + Sync>,
+    readmit: Arc<dyn Fn(DirectoryId) -> Readmitting + Send + Sync>,
     metrics: Arc<Metrics>,
     /// Breaks the sessions of all nodes with the controller; how many there were.
     reset_sessions: Arc<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
 }
+
+/// A volume on its way back, with its state then: see `Condition::readmit`.
+type Readmitting = BoxFuture<'static, Result<(Readmission, VolumeState), String>>;
 
 impl fmt::Debug for HttpState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,8 +74,19 @@ impl HttpState {
             let controller = controller.clone();
             async move { controller.reset_sessions().await }.boxed()
         };
+        let volumes = shared.volumes.clone();
+        let readmit = move |directory: DirectoryId| -> Readmitting {
+            let condition = volumes.get(&directory).cloned();
+            async move {
+                let condition = condition.ok_or("this node has no such volume")?;
+                let readmission = condition.readmit().await?;
+                Ok((readmission, condition.report().state))
+            }
+            .boxed()
+        };
         Self {
             gather: Arc::new(move || gather::facts(shared.clone())),
+            readmit: Arc::new(readmit),
             metrics,
             reset_sessions: Arc::new(reset_sessions),
         }

@@ -19,7 +19,7 @@ pub(super) fn describe() -> Value {
         "info": {
             "title": "Forebay",
             "version": VERSION,
-            "description": "Health, metrics and the state of the cluster, and drills. Refusals are an Error.",
+            "description": "Health, metrics and the state of the cluster; readmitting a volume; drills. Refusals are an Error.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
@@ -44,6 +44,11 @@ fn path(route: &Route) -> Value {
             responses.insert("503".to_owned(), json_of(schema, "Not ready; the reason is in it."));
             json_of(schema, route.summary)
         }
+        Answer::JsonOrRefused(schema) => {
+            responses.insert("409".to_owned(), json_of("Error", "There is nothing to be done."));
+            responses.insert("503".to_owned(), json_of("Error", "It was not done; the error says why."));
+            json_of(schema, route.summary)
+        }
         Answer::Part(schema, key) => {
             let limit = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT });
             let (behind, kind) = match key {
@@ -62,6 +67,11 @@ fn path(route: &Route) -> Value {
     if route.path.contains("{name}") {
         parameters.push(parameter("name", "path", "The topic's name.", json!({ "type": "string" })));
         responses.insert("404".to_owned(), json_of("Error", "There is no such topic."));
+    }
+    if route.path.contains("{volume}") {
+        let text = "The volume's directory id, or its path.";
+        parameters.push(parameter("volume", "path", text, json!({ "type": "string" })));
+        responses.insert("404".to_owned(), json_of("Error", "There is no such volume."));
     }
     json!({ route.method: { "summary": route.summary, "parameters": parameters, "responses": responses } })
 }
@@ -143,6 +153,10 @@ fn schemas() -> Value {
             "last_state": maybe_text, "cause": text, "since_ms": number, "sentence": maybe_text, "age_ms": number, "total_bytes": maybe_number,
             "free_bytes": maybe_number, "free_files": maybe_number, "full_bytes": number,
             "resume_bytes": number, "reserve_left_bytes": number, "full_in_s": maybe_number,
+            "failed_partitions": number,
+        })),
+        "Readmission": object(json!({
+            "path": text, "state": { "enum": VOLUME_STATES }, "tested_bytes": number, "reopened_partitions": number,
         })),
     })
 }

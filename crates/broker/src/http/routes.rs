@@ -6,7 +6,7 @@ use super::{HttpState, cluster, connections, health, openapi, sessions, topics, 
 
 /// One route.
 pub(super) struct Route {
-    /// Its path; `{name}` stands for a topic's name.
+    /// Its path; `{name}` stands for a topic's name, `{volume}` for a volume's directory id or its path.
     pub(super) path: &'static str,
     /// How it is asked for, in lower case.
     pub(super) method: &'static str,
@@ -25,6 +25,8 @@ pub(super) enum Answer {
     Json(&'static str),
     /// JSON of the named schema, with 200 or with 503.
     JsonOrUnavailable(&'static str),
+    /// JSON of the named schema, or an Error that says why it was not done.
+    JsonOrRefused(&'static str),
     /// JSON of the named schema, a part of a list at a time; the list is in the order of these.
     Part(&'static str, Key),
     /// The OpenAPI document.
@@ -110,6 +112,13 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "A drill: breaks the sessions of all nodes with the controller. They open new ones by themselves.",
         handler: || post(sessions::reset),
         answer: Answer::Json("SessionsReset"),
+    },
+    Route {
+        path: "/v1/volumes/{volume}/readmit",
+        method: "post",
+        summary: "Tests a volume that has failed, or has partitions that have, and lets it in again.",
+        handler: || post(volumes::readmit),
+        answer: Answer::JsonOrRefused("Readmission"),
     },
     Route {
         path: "/v1/openapi.json",

@@ -25,8 +25,12 @@ struct Served {
 }
 
 fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
+    let tested = Readmission { tested_bytes: 1 << 20 };
     HttpState {
         gather: Arc::new(facts),
+        readmit: Arc::new(move |_| {
+            async move { Ok((tested, forebay_log::volume::VolumeState::Normal)) }.boxed()
+        }),
         metrics: Arc::new(Metrics::of_no_log()),
         reset_sessions: Arc::new(|| async { 1 }.boxed()),
     }
@@ -153,6 +157,25 @@ async fn a_node_whose_session_broke_is_unknown_with_what_was_last() {
 }
 
 #[tokio::test]
+async fn only_a_volume_that_needs_it_is_readmitted() {
+    let served = Served::start();
+    let (status, _, body) = served.ask("POST", "/v1/volumes/nowhere/readmit").await;
+    assert_eq!((status, body.as_str()), (404, r#"{"error":"this server has no volume 'nowhere'"}"#));
+    let (status, _, body) = served.ask("POST", "/v1/volumes/%2Fdata%2F1/readmit").await;
+    assert!(status == 409 && body.contains("/data/1 is Normal"), "{body}");
+    served.set(|facts| facts.liveness = testing::heard(testing::with_failed(1, "a planted fault")));
+    assert_eq!(served.json("/v1/volumes").await.1["volumes"][0]["failed_partitions"], 1);
+    let (status, _, body) = served.ask("POST", "/v1/volumes/%2Fdata%2F1/readmit").await;
+    let readmission: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &readmission["reopened_partitions"], &readmission["tested_bytes"]),
+        (200, &1.into(), &(1 << 20).into())
+    );
+    let (status, _, body) = served.ask("GET", "/v1/volumes/%2Fdata%2F1/readmit").await;
+    assert!(status == 405 && body.contains("asked for with POST"), "{body}");
+}
+
+#[tokio::test]
 async fn a_metadata_log_that_waits_for_its_disk_is_told_and_clients_may_come() {
     let served = Served::start();
     served.set(|facts| facts.quorum.disk_silent_for = Some(Duration::from_millis(900)));
@@ -259,7 +282,7 @@ async fn a_panic_while_answering_is_one_refusal() {
     let served = Served::start();
     served.set(|facts| facts.hosted = Box::new(|_| panic!("planted")));
     assert_eq!(served.json("/v1/topics/orders").await.0, 500);
-    assert_eq!(served.json("/v1/volumes").await.0, 200);
+    assert_eq!(served.json("/v1/connections").await.0, 200);
 }
 
 #[tokio::test]
@@ -332,8 +355,12 @@ async fn the_openapi_document_tells_the_truth() {
         document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let routed: BTreeSet<&str> = routes::ROUTES.iter().map(|route| route.path).collect();
     assert_eq!(documented, routed);
+    // So that there is something to readmit.
+    served.set(|facts| {
+        facts.liveness = testing::heard(testing::with_volume(testing::volume(None, VolumeState::Failed)))
+    });
     for routes::Route { path, method, .. } in routes::ROUTES {
-        let asked = path.replace("{name}", "orders");
+        let asked = path.replace("{name}", "orders").replace("{volume}", "%2Fdata%2F1");
         let (status, _, body) = served.ask(&method.to_uppercase(), &asked).await;
         assert_eq!(status, 200, "{path}");
         let content = document["paths"][path][method]["responses"]["200"]["content"].as_object().unwrap();

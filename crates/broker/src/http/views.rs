@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use forebay_base::{NodeId, Offset};
+use forebay_base::{DirectoryId, NodeId, Offset};
 use forebay_meta::status::Status;
 use forebay_meta::topic_config::FLUSH_ASYNC_WARNING;
 use forebay_meta::{Broker, Endpoint, Topic, VolumeSpace};
@@ -365,6 +365,19 @@ struct VolumeView {
     reserve_left_bytes: u64,
     /// Seconds until it is full, if it goes on filling as it does.
     full_in_s: Option<u64>,
+    /// Partitions on it that take no writes until it is readmitted.
+    failed_partitions: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReadmissionView {
+    pub(super) path: String,
+    /// The volume's now.
+    pub(super) state: String,
+    /// Written, synced, and read back from the device.
+    pub(super) tested_bytes: u64,
+    /// Partitions that had failed and are being opened anew.
+    pub(super) reopened_partitions: u64,
 }
 
 impl VolumeListView {
@@ -373,14 +386,15 @@ impl VolumeListView {
         let mut volumes = Vec::new();
         for node in facts.image.brokers.keys() {
             let view = facts.view(*node);
-            volumes.extend(VolumeFacts::of(*node, &view).map(|volume| VolumeView::of(&volume)));
+            let failed = facts.failed_partitions(*node, &view);
+            volumes.extend(VolumeFacts::of(*node, &view).map(|volume| VolumeView::of(&volume, &failed)));
         }
         Self { volumes }
     }
 }
 
 impl VolumeView {
-    fn of(volume: &VolumeFacts<'_>) -> Self {
+    fn of(volume: &VolumeFacts<'_>, failed_partitions: &BTreeMap<DirectoryId, u64>) -> Self {
         let report = volume.report;
         let space = |of: fn(&VolumeSpace) -> u64| report.space.as_ref().map(of);
         Self {
@@ -400,6 +414,7 @@ impl VolumeView {
             resume_bytes: report.resume_bytes,
             reserve_left_bytes: report.reserve_left_bytes,
             full_in_s: report.full_in.map(|full_in| full_in.as_secs()),
+            failed_partitions: failed_partitions.get(&volume.directory).copied().unwrap_or(0),
         }
     }
 }

@@ -6,7 +6,7 @@ use forebay_meta::Refusal;
 use forebay_replica::Refused;
 use forebay_wire::kafka::ErrorCode;
 
-use crate::shared::Unavailable;
+use crate::shared::{Shared, Unavailable};
 
 /// An error as a client is told it.
 #[derive(Debug, Clone)]
@@ -75,11 +75,20 @@ pub(crate) fn of_propose_error(error: &ProposeError) -> Failure {
     let code = match error {
         ProposeError::NotLeader { .. } => ErrorCode::NotController,
         ProposeError::Full { .. } | ProposeError::TooLarge { .. } => ErrorCode::PolicyViolation,
+        ProposeError::Down { .. } => ErrorCode::KafkaStorageError,
         ProposeError::OutcomeUnknown | ProposeError::Stopped | ProposeError::Timeout { .. } => {
             ErrorCode::RequestTimedOut
         }
     };
     Failure::new(code, error.to_string())
+}
+
+/// No data directory takes new partitions, as `sentence` says; without a metadata log that is the lesser trouble.
+pub(crate) fn of_no_place(node: &Shared, sentence: String) -> Failure {
+    match node.outage() {
+        Some(outage) => Failure::new(ErrorCode::KafkaStorageError, &*outage),
+        None => Failure::new(ErrorCode::PolicyViolation, sentence),
+    }
 }
 
 pub(crate) fn of_refused(refused: &Refused) -> Failure {

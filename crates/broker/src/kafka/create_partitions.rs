@@ -9,7 +9,7 @@ use forebay_wire::kafka::create_partitions::{
 };
 
 use super::call::Call;
-use super::codes::{Failure, failure_of, outcomes};
+use super::codes::{Failure, failure_of, of_no_place, outcomes};
 
 pub(super) async fn answer(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let denied: Vec<_> = request.topics.iter().map(|topic| call.denied(&topic.name)).collect();
@@ -39,7 +39,7 @@ async fn propose(
     topics: Vec<MorePartitions>,
     request: &CreatePartitionsRequest,
 ) -> Result<Vec<Result<(), Refusal>>, Failure> {
-    let avoid = call.node.not_to_be_used().map_err(|full| Failure::new(ErrorCode::PolicyViolation, full))?;
+    let avoid = call.node.not_to_be_used().map_err(|full| of_no_place(&call.node, full))?;
     let command = Command::CreatePartitions { topics, avoid, validate_only: request.validate_only };
     let Reply::CreatePartitions(results) = call.propose(command, request.timeout_ms).await? else {
         return Err(ErrorCode::UnknownServerError.into());

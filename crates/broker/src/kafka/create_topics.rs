@@ -10,7 +10,7 @@ use forebay_wire::kafka::{ApiKey, ErrorCode};
 
 use super::auth;
 use super::call::Call;
-use super::codes::{Failure, of_refusal, outcomes};
+use super::codes::{Failure, of_no_place, of_refusal, outcomes};
 use super::describe_configs::source_number;
 
 /// How long a request that makes topics by the way waits for that, in ms: it has no timeout of its own, and answers
@@ -79,7 +79,7 @@ async fn propose(
         partitions: config.num_partitions,
         replication_factor: config.default_replication_factor,
     };
-    let avoid = call.node.not_to_be_used().map_err(|full| Failure::new(ErrorCode::PolicyViolation, full))?;
+    let avoid = call.node.not_to_be_used().map_err(|full| of_no_place(&call.node, full))?;
     let command = Command::CreateTopics { topics, validate_only, defaults, avoid };
     let Reply::CreateTopics(results) = call.propose(command, timeout_ms).await? else {
         return Err(ErrorCode::UnknownServerError.into());

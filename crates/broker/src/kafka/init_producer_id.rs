@@ -25,11 +25,13 @@ pub(super) async fn answer(call: &Call, request: InitProducerIdRequest) -> InitP
         Some(_) => return refused(ErrorCode::UnsupportedVersion),
         None => {}
     }
-    let command = Command::AllocateProducerIds { node: call.node.node, epoch: call.node.broker_epoch };
+    let command = Command::AllocateProducerIds { node: call.node.node, epoch: call.node.broker_epoch() };
     match call.node.producer_ids.next(&call.node.controller, command).await {
         Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },
         // Clients look for the coordinator again and retry.
-        Err(ProposeError::NotLeader { .. }) => refused(ErrorCode::CoordinatorNotAvailable),
+        Err(ProposeError::NotLeader { .. } | ProposeError::Down { .. }) => {
+            refused(ErrorCode::CoordinatorNotAvailable)
+        }
         Err(error) => refused(of_propose_error(&error).code),
     }
 }

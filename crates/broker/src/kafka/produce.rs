@@ -138,6 +138,9 @@ fn admit(caller: Caller<'_>, acks: i16, topic: &str) -> Result<Acks, Failure> {
     if !caller.permits(topic) {
         return Err(ErrorCode::TopicAuthorizationFailed.into());
     }
+    if let Some(outage) = caller.node.outage() {
+        return Err(Failure::new(ErrorCode::KafkaStorageError, &*outage));
+    }
     match acks {
         0 | 1 => Ok(Acks::Leader),
         -1 => Ok(Acks::All),

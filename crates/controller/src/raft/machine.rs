@@ -38,10 +38,22 @@ pub(crate) struct Publisher {
     stage: Mutex<Stage>,
 }
 
+/// Which Images are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    /// None yet.
+    #[default]
+    Closed,
+    /// The one that was read where no quorum could be had; none of the machines.
+    Provisional,
+    /// Those of the machine, which has caught up.
+    Open,
+}
+
 #[derive(Debug, Default)]
 struct Stage {
     newest: Newest,
-    open: bool,
+    phase: Phase,
     /// Counts the machines; only the last one is heard.
     machine: u64,
 }
@@ -62,14 +74,25 @@ impl Publisher {
 
     /// True once Images are handed out.
     pub(crate) fn is_open(&self) -> bool {
-        self.stage().open
+        self.stage().phase == Phase::Open
     }
 
     /// From now on Images are handed out: the machine has caught up with the quorum.
     pub(crate) fn open(&self) {
         let mut stage = self.stage();
-        stage.open = true;
+        if stage.phase == Phase::Provisional {
+            // What was read without a quorum may hold more than was committed: what is committed counts.
+            self.published.send_replace(stage.newest.image.clone());
+        }
+        stage.phase = Phase::Open;
         self.publish(&stage);
+    }
+
+    /// Hands out what was read from a disk that takes no writes, until a machine has caught up.
+    pub(crate) fn make_do(&self, newest: Newest) {
+        let mut stage = self.stage();
+        self.published.send_replace(newest.image.clone());
+        (stage.phase, stage.newest) = (Phase::Provisional, newest);
     }
 
     /// A new machine takes over; the number it must say.
@@ -89,7 +112,7 @@ impl Publisher {
 
     fn publish(&self, stage: &Stage) {
         self.published.send_if_modified(|published| {
-            let newer = stage.open && stage.newest.image.index > published.index;
+            let newer = stage.phase == Phase::Open && stage.newest.image.index > published.index;
             if newer {
                 published.clone_from(&stage.newest.image);
             }
@@ -124,6 +147,8 @@ pub(crate) enum MachineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Entry(#[from] super::EntryError),
+    #[error(transparent)]
     Image(#[from] forebay_meta::SnapshotError),
     #[error(transparent)]
     Record(#[from] forebay_meta::RecordError),
@@ -148,13 +173,15 @@ impl Machine {
         publisher.put(number, &state.newest);
         Ok(Self { snapshots, publisher, number, state })
     }
+}
 
-    fn apply_one(&mut self, entry: RaftEntry) -> Result<Outcome, MachineError> {
-        self.state.applied = Some(entry.log_id);
+impl State {
+    fn apply(&mut self, entry: RaftEntry) -> Result<Outcome, MachineError> {
+        self.applied = Some(entry.log_id);
         match entry.payload {
             EntryPayload::Blank => Ok(Outcome::Internal),
             EntryPayload::Membership(members) => {
-                self.state.members = StoredMembership::new(Some(entry.log_id), members);
+                self.members = StoredMembership::new(Some(entry.log_id), members);
                 Ok(Outcome::Internal)
             }
             EntryPayload::Normal(batch) => self.apply_batch(batch),
@@ -162,7 +189,7 @@ impl Machine {
     }
 
     fn apply_batch(&mut self, batch: Batch) -> Result<Outcome, MachineError> {
-        let newest = &mut self.state.newest;
+        let newest = &mut self.newest;
         if batch.decided_on != newest.image.index {
             return Ok(Outcome::Stale);
         }
@@ -174,9 +201,7 @@ impl Machine {
         newest.proposal = batch.proposal;
         Ok(Outcome::Applied)
     }
-}
 
-impl State {
     /// `proposal u64 | Image`, with the members beside it.
     fn encode(&self) -> Result<(store::SnapshotMeta, Vec<u8>), MachineError> {
         let mut out = Writer::new();
@@ -199,6 +224,30 @@ impl State {
             newest: Newest { image, proposal },
         })
     }
+}
+
+/// What lies on a disk that takes no writes, replayed: all that is known to be committed, which in a quorum of `me` alone
+/// is all there is.
+pub(crate) fn replay(seen: store::Seen, me: u64) -> Result<Newest, MachineError> {
+    let mut state =
+        seen.snapshot.map_or_else(|| Ok(State::default()), |(meta, data)| State::decode(&meta, data))?;
+    let committed = seen.committed.map(|id| id.index);
+    let only_me = |members: &openraft::Membership<u64, openraft::BasicNode>| members.voter_ids().eq([me]);
+    for entry in seen.entries {
+        let entry = super::raft_entry(entry)?;
+        if state.applied.is_some_and(|applied| entry.log_id.index <= applied.index) {
+            continue;
+        }
+        let alone = match &entry.payload {
+            EntryPayload::Membership(members) => only_me(members),
+            EntryPayload::Blank | EntryPayload::Normal(_) => only_me(state.members.membership()),
+        };
+        if !alone && committed.is_none_or(|committed| entry.log_id.index > committed) {
+            break;
+        }
+        state.apply(entry)?;
+    }
+    Ok(state.newest)
 }
 
 fn raft_snapshot(applied: Option<LogId<u64>>, members: Members, data: Vec<u8>) -> Snapshot<Group> {
@@ -227,7 +276,7 @@ impl RaftStateMachine<Group> for Machine {
         for entry in entries {
             let id = entry.log_id;
             // A panic would end the task that applies, and nobody would notice: as an error, it is supervised.
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.apply_one(entry)))
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.state.apply(entry)))
                 .unwrap_or(Err(MachineError::Panicked))
                 .map_err(|error| StorageIOError::apply(id, AnyError::new(&error)))?;
             outcomes.push(outcome);

@@ -32,7 +32,12 @@ impl StoreBuilder<Group, RaftLog, Machine, tempfile::TempDir> for Builder {
         let dir = tempfile::tempdir().unwrap();
         let log = LogStore::open(&RealDisk, dir.path(), LogConfig { log_bytes: 0 }).unwrap();
         let snapshots = SnapshotStore::open(&RealDisk, dir.path(), 1024).unwrap();
-        let thread = StorageThread::start(&tasks::Tasks, Arc::new(StoppedClock), "test");
+        let thread = StorageThread::start(
+            &tasks::Tasks,
+            Arc::new(StoppedClock),
+            "test",
+            tokio::sync::watch::channel(0).0,
+        );
         let snapshots = SharedSnapshots::new(snapshots, thread.clone());
         let machine = Machine::open(snapshots, Arc::new(Publisher::new())).await.unwrap();
         Ok((dir, RaftLog(SharedLog::new(log, thread)), machine))

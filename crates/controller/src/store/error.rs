@@ -1,6 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use forebay_log::volume::{Call, Meaning, meaning};
+
 /// What can go wrong in the metadata store. After any of the first two the store answers nothing but
 /// [`StoreError::Failed`] and must be opened anew: what a failed sync left behind is known only to the disk.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,28 @@ pub enum StoreError {
     /// An error before, or a newer incarnation, has ended this store.
     #[error("the metadata store was closed: {0}")]
     Failed(String),
+}
+
+impl StoreError {
+    /// True if it says that the device or its file system has failed.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Io { doing, source, .. } => {
+                let call = match *doing {
+                    "syncing" => Call::Sync,
+                    "reading" | "measuring" | "looking for" => Call::Read,
+                    _ => Call::Write,
+                };
+                matches!(meaning(call, source), Meaning::Fault | Meaning::ReadOnly)
+            }
+            Self::Corrupt { .. }
+            | Self::Newer { .. }
+            | Self::Full { .. }
+            | Self::TooLarge { .. }
+            | Self::Gap { .. }
+            | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// Names the file and the deed of an I/O error.

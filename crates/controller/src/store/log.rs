@@ -92,19 +92,42 @@ impl LogStore {
             None => make(disk, dir, file.as_ref(), &path, &state_file, config)?,
         };
         let recovered = recover::recover(file.as_ref(), &path, &state)?;
-        let mut store = Self {
+        let stale_slots = recovered.stale_slots.clone();
+        let mut store = Self::found(file, path, state_file, state, recovered);
+        store.settle(&stale_slots)?;
+        Ok(store)
+    }
+
+    /// The log in `dir`, to be read: nothing is written, and it must be dropped before another one is opened.
+    pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(super::LOG_FILE);
+        let file = disk.open(&path, Open::Read).map_err(io_error("opening", &path))?;
+        let state_file = StateFile::look(disk, dir)?;
+        let missing = || corrupt(state_file.path(), "neither of its slots is sound");
+        let state = state_file.read()?.ok_or_else(missing)?;
+        let recovered = recover::recover(file.as_ref(), &path, &state)?;
+        Ok(Self::found(file, path, state_file, state, recovered))
+    }
+
+    fn found(
+        file: Arc<dyn File>,
+        path: PathBuf,
+        state_file: StateFile,
+        state: State,
+        recovered: recover::Recovered,
+    ) -> Self {
+        let next_slot = recovered.segments.back().map_or(0, |segment| (segment.slot + 1) % state.segments);
+        Self {
             file,
             path,
             state_file,
             state,
-            next_slot: recovered.segments.back().map_or(0, |segment| (segment.slot + 1) % state.segments),
+            next_slot,
             next_sequence: recovered.next_sequence,
             entries: recovered.entries,
             segments: recovered.segments,
             failed: None,
-        };
-        store.settle(&recovered.stale_slots)?;
-        Ok(store)
+        }
     }
 
     /// Makes what recovery found the truth: durable, and never again to be mixed up with what it cut off. Wiping comes

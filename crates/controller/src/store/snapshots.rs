@@ -18,6 +18,8 @@ pub struct SnapshotMeta {
     pub membership: Bytes,
 }
 
+/// The files, by slot.
+const NAMES: [&str; 2] = ["snapshot.0", "snapshot.1"];
 const MAGIC: &[u8; 4] = b"FBRN";
 const VERSION: u16 = 1;
 const HEADER_LEN: usize = 512;
@@ -52,14 +54,25 @@ struct Header {
 impl SnapshotStore {
     /// Opens the two files in `dir`, which exists, making and reserving `bytes` each for what is missing.
     pub fn open(disk: &dyn Disk, dir: &Path, bytes: u64) -> Result<Self, StoreError> {
-        let slots = [open_slot(disk, dir, "snapshot.0", bytes)?, open_slot(disk, dir, "snapshot.1", bytes)?];
+        let [first, second] = NAMES;
+        let slots = [open_slot(disk, dir, first, bytes)?, open_slot(disk, dir, second, bytes)?];
         disk.sync_dir(dir).map_err(io_error("syncing", dir))?;
+        Ok(Self::found(slots))
+    }
+
+    /// The newest snapshot in `dir`, if there is one, with nothing written.
+    pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Option<(SnapshotMeta, Bytes)>, StoreError> {
+        let [first, second] = NAMES;
+        Self::found([look_at_slot(disk, dir, first)?, look_at_slot(disk, dir, second)?]).read()
+    }
+
+    fn found(slots: [Slot; 2]) -> Self {
         let sequence = |slot: usize| slots[slot].header.map_or(0, |header| header.sequence);
         let newest = match (sequence(0), sequence(1)) {
             (0, 0) => None,
             (first, second) => Some(usize::from(second > first)),
         };
-        Ok(Self { slots, newest, failed: None })
+        Self { slots, newest, failed: None }
     }
 
     /// What the newest snapshot stands for, and its data; `None` if there is none.
@@ -166,9 +179,21 @@ fn open_slot(disk: &dyn Disk, dir: &Path, name: &str, bytes: u64) -> Result<Slot
     // failed sync is not on the disk and must not be seen.
     file.drop_cache().map_err(io_error("dropping the cache of", &path))?;
     file.sync().map_err(io_error("syncing", &path))?;
+    read_slot(file, path, len.max(wanted))
+}
+
+fn look_at_slot(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Slot, StoreError> {
+    let path = dir.join(name);
+    let file = disk.open(&path, Open::Read).map_err(io_error("opening", &path))?;
+    file.drop_cache().map_err(io_error("dropping the cache of", &path))?;
+    let len = file.len().map_err(io_error("measuring", &path))?;
+    read_slot(file, path, len)
+}
+
+fn read_slot(file: Arc<dyn File>, path: PathBuf, reserved: u64) -> Result<Slot, StoreError> {
     let mut raw = [0; HEADER_LEN];
     read_full(file.as_ref(), 0, &mut raw).map_err(io_error("reading", &path))?;
-    let mut slot = Slot { file, path, reserved: len.max(wanted), header: None };
+    let mut slot = Slot { file, path, reserved, header: None };
     match Header::decode(&raw) {
         Err(Short) => {}
         Ok(Err(version)) => return Err(StoreError::Newer { path: slot.path, version }),

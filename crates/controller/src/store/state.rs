@@ -38,6 +38,7 @@ pub(super) struct State {
     pub(super) first: u64,
 }
 
+const NAME: &str = "raft.state";
 const MAGIC: &[u8; 4] = b"FBRS";
 const VERSION: u16 = 1;
 const SLOT_LEN: usize = 512;
@@ -55,8 +56,15 @@ pub(super) struct StateFile {
 impl StateFile {
     /// Opens or makes the file, without its contents.
     pub(super) fn open(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join("raft.state");
+        let path = dir.join(NAME);
         let file = disk.open(&path, Open::CreateOrWrite).map_err(io_error("opening", &path))?;
+        Ok(Self { file, path })
+    }
+
+    /// Opens the file to be read.
+    pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(NAME);
+        let file = disk.open(&path, Open::Read).map_err(io_error("opening", &path))?;
         Ok(Self { file, path })
     }
 

@@ -22,7 +22,7 @@ impl Street {
         let files = Files::new(Arc::new(disk.clone()), DESCRIPTORS);
         let open = |n: usize| {
             let dir = tmp.path().join(format!("partitions/{n}"));
-            Log::open_among(&files, &dir, config(), true).unwrap()
+            Log::open_among(&files, &dir, config(), crate::Left::Clean).unwrap()
         };
         let logs = (0..LOGS).map(open).collect();
         Self { disk, files, logs, _tmp: tmp }

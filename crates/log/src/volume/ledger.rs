@@ -66,10 +66,18 @@ impl Ledger {
             disk.sync_dir(dir)?;
             return Ok((Self { file, sequence: 0 }, None));
         }
-        let slots = SLOTS.iter().filter_map(|at| decode(bytes.slice(*at..at + SLOT_LEN)).ok());
-        let newest = slots.max_by_key(|(sequence, _)| *sequence);
+        let newest = newest(&bytes);
         let sequence = newest.as_ref().map_or(0, |(sequence, _)| *sequence);
         Ok((Self { file, sequence }, newest.map(|(_, entry)| entry)))
+    }
+
+    /// What is remembered in `dir`, with nothing made or written: for a volume that takes no writes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn peek(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Entry>> {
+        let bytes = read_file(disk, &dir.join(NAME), FILE_LEN as u64)?.unwrap_or_default();
+        Ok(newest(&bytes).map(|(_, entry)| entry))
     }
 
     /// Makes `entry` durable, in place.
@@ -84,6 +92,15 @@ impl Ledger {
         self.sequence = sequence;
         Ok(())
     }
+}
+
+/// The sound slot that counts.
+fn newest(bytes: &Bytes) -> Option<(u64, Entry)> {
+    if bytes.len() < FILE_LEN {
+        return None;
+    }
+    let slots = SLOTS.iter().filter_map(|at| decode(bytes.slice(*at..at + SLOT_LEN)).ok());
+    slots.max_by_key(|(sequence, _)| *sequence)
 }
 
 fn number(state: VolumeState) -> u8 {

@@ -176,8 +176,10 @@ impl Machine {
             }
             Fact::Tested(passed) => self.tested(now, passed, effects),
             Fact::Readmitted => {
+                // Faults before the test are not added to those after it.
+                self.last_fault = None;
                 if self.state == VolumeState::Failed {
-                    (self.last_fault, self.was_full) = (None, false);
+                    self.was_full = false;
                     self.go(VolumeState::Normal, Cause::Readmitted, effects);
                 }
             }

@@ -91,6 +91,14 @@ impl Reserve {
         tried.and(cut)
     }
 
+    /// The last reserve, for a [`self_test`](super::self_test): its blocks belong to nobody, and nothing in them counts.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn ground(&self) -> io::Result<(Arc<dyn File>, u64)> {
+        Ok((self.open(ReserveFile::Last)?, self.left[ReserveFile::Last as usize]))
+    }
+
     /// Gives `bytes` of a reserve, rounded up to pages, back to the file system, for the caller to take at once; false if
     /// that much is not left in it.
     ///

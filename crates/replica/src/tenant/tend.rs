@@ -20,7 +20,7 @@ impl Tenant {
 
     /// Retention, and what else time brings.
     pub(crate) fn tend(&mut self) {
-        if self.core.failure().is_some() {
+        if self.core.failure().is_some() || self.site.condition.failure().is_some() {
             return;
         }
         self.tick();
@@ -101,7 +101,8 @@ impl Tenant {
     /// Persists where the log starts and how far it is durable, if that changed.
     pub(crate) fn checkpoint(&mut self) {
         let now = (self.log.start(), self.log.durable_end());
-        if self.core.failure().is_some() || now == self.checkpointed {
+        let let_alone = self.core.failure().is_some() || self.site.condition.failure().is_some();
+        if let_alone || now == self.checkpointed {
             return;
         }
         match self.log.checkpoint() {

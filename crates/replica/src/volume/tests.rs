@@ -14,6 +14,7 @@ use faulty::{Faults, FaultyDisk, TestClock};
 
 mod faulty;
 mod life;
+mod readmit;
 mod storage;
 
 /// The bound of descriptors.
@@ -36,17 +37,22 @@ impl House {
     }
 
     fn start(&mut self) {
+        self.start_as(false);
+        eventually("the volume was looked at", || self.volume().condition().report().state.takes_writes());
+    }
+
+    fn start_as(&mut self, refused: bool) {
         let disk = Arc::new(FaultyDisk::new(Arc::clone(&self.faults)));
         let workers = ThreadWorkers::new(self.clock.clone());
         let path = self.dir.path().join("partitions");
-        self.volume = Some(Volume::start(
+        self.volume = Some(Volume::start_as(
             &Files::new(disk, DESCRIPTORS),
             &workers,
             self.clock.clone(),
             path,
             Threads { writers: 2, sync_helpers: 2, readers: 1 },
+            refused,
         ));
-        eventually("the volume was looked at", || self.volume().condition().report().state.takes_writes());
     }
 
     fn volume(&self) -> &Volume {

@@ -21,6 +21,10 @@ pub(super) struct Faults {
     pub(super) panic: Mutex<Option<String>>,
     /// No new file is made.
     pub(super) create: AtomicBool,
+    /// The whole file system takes no writes.
+    pub(super) read_only: AtomicBool,
+    /// Every sync of every file fails, also of those that are no segments.
+    pub(super) device: AtomicBool,
     /// Held: writes wait.
     pub(super) gate: Mutex<()>,
     /// Held: syncs wait.
@@ -28,6 +32,14 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    /// The error of a file system that takes no writes, while this one is such.
+    fn writable(&self) -> io::Result<()> {
+        if self.read_only.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        Ok(())
+    }
+
     pub(super) fn set(fault: &AtomicBool, on: bool) {
         fault.store(on, Ordering::SeqCst);
     }
@@ -49,23 +61,28 @@ impl Disk for FaultyDisk {
         if how == Open::Create && self.faults.create.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let file = RealDisk.open(path, how)?;
-        if path.extension().is_none_or(|extension| extension != "log") {
-            return Ok(file);
+        if how != Open::Read {
+            self.faults.writable()?;
         }
+        let file = RealDisk.open(path, how)?;
+        let is_segment = path.extension().is_some_and(|extension| extension == "log");
         let path = path.display().to_string();
-        Ok(Arc::new(FaultyFile { file, path, faults: Arc::clone(&self.faults) }))
+        Ok(Arc::new(FaultyFile { file, path, is_segment, faults: Arc::clone(&self.faults) }))
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.faults.writable()?;
         RealDisk.create_dir(path)
     }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.faults.writable()?;
         RealDisk.remove_file(path)
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.faults.writable()?;
         RealDisk.remove_dir(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faults.writable()?;
         RealDisk.rename(from, to)
     }
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
@@ -75,6 +92,7 @@ impl Disk for FaultyDisk {
         RealDisk.exists(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.faults.writable()?;
         RealDisk.sync_dir(path)
     }
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
@@ -89,6 +107,7 @@ impl Disk for FaultyDisk {
 struct FaultyFile {
     file: Arc<dyn File>,
     path: String,
+    is_segment: bool,
     faults: Arc<Faults>,
 }
 
@@ -103,6 +122,10 @@ impl Region for FaultyFile {
 
 impl File for FaultyFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.faults.writable()?;
+        if !self.is_segment {
+            return self.file.write_at(at, parts);
+        }
         drop(self.faults.gate.lock());
         let cursed = self.faults.panic.lock().unwrap().clone();
         assert!(cursed.is_none_or(|cursed| !self.path.contains(&cursed)), "a planted panic");
@@ -117,9 +140,17 @@ impl File for FaultyFile {
         self.file.len()
     }
     fn truncate(&self, len: u64) -> io::Result<()> {
+        self.faults.writable()?;
         self.file.truncate(len)
     }
     fn sync(&self) -> io::Result<()> {
+        self.faults.writable()?;
+        if self.faults.device.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        if !self.is_segment {
+            return self.file.sync();
+        }
         drop(self.faults.sync_gate.lock());
         if self.faults.sync.load(Ordering::SeqCst) {
             return Err(io::Error::other("planted"));

@@ -1,0 +1,147 @@
+//! Volumes and partitions that have failed, and the way back.
+
+use forebay_log::volume::{Cause, VolumeState};
+
+use super::*;
+
+impl House {
+    fn state(&self) -> VolumeState {
+        self.volume().condition().report().state
+    }
+
+    fn readmit(&self) -> Result<crate::Readmission, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.volume().condition().readmit())
+    }
+
+    fn reopen(&self, partition: &Partition) -> Result<Arc<Partition>, OpenError> {
+        self.volume().reopen(partition, config(), LeaderEpoch(1)).blocking_recv().unwrap()
+    }
+
+    /// Fails a partition, whose first record is kept.
+    fn broken(&self, index: i32) -> Arc<Partition> {
+        let partition = self.open(index);
+        appended(&partition, idempotent(0, "kept"));
+        Faults::set(&self.faults.sync, true);
+        append(&partition, idempotent(1, "not sure")).unwrap_err();
+        Faults::set(&self.faults.sync, false);
+        partition
+    }
+}
+
+#[test]
+fn a_partition_that_failed_is_opened_anew_on_a_volume_that_passed() {
+    let mut house = House::new();
+    let (partition, other) = (house.broken(0), house.open(1));
+    appended(&other, batch("x"));
+    assert_eq!(house.state(), VolumeState::Normal, "one fault is borne");
+    let news = house.volume().condition().readmissions();
+    let tested = house.readmit().unwrap().tested_bytes;
+    assert!(tested >= 1 << 20, "{tested}");
+    assert!(news.has_changed().unwrap());
+    assert!(append(&partition, batch("early")).is_err(), "it has to be opened first");
+    let partition = house.reopen(&partition).unwrap();
+    assert!(partition.view().failed.is_none());
+    // What was written and not acknowledged may be there: its producer finds it, and it is not there twice.
+    assert_eq!(appended(&partition, idempotent(1, "not sure")), 1);
+    assert_eq!(appended(&partition, idempotent(2, "new")), 2);
+    assert_eq!(values(&partition.view(), Offset(0)), ["kept", "not sure", "new"]);
+    assert!(matches!(house.reopen(&other), Err(OpenError::AlreadyOpen)), "it has not failed");
+    assert_eq!(appended(&other, batch("y")), 1);
+    assert!(house.stop(true), "everything is sound again");
+}
+
+#[test]
+fn a_volume_that_failed_is_let_in_only_if_its_device_keeps_what_it_is_given() {
+    let mut house = House::new();
+    let partitions = [house.broken(0), house.broken(1)];
+    eventually("two faults", || house.state() == VolumeState::Failed);
+    let sentence = house.volume().condition().report().sentence().unwrap();
+    assert!(sentence.contains("forebay cluster readmit"), "{sentence}");
+    let (idle, left) = (house.open(2), house.dir.path().join("partitions").join(id(0).to_string()));
+    for refused in [idle.delete(), house.volume().delete_stray(id(3))] {
+        let refused = refused.blocking_recv().unwrap().unwrap_err().to_string();
+        assert!(refused.contains("has failed") && left.exists(), "{refused}");
+    }
+    Faults::set(&house.faults.device, true);
+    let refused = house.readmit().unwrap_err();
+    assert!(refused.contains("cannot take and sync some more blocks"), "{refused}");
+    assert_eq!(
+        (house.state(), *house.volume().condition().readmissions().borrow()),
+        (VolumeState::Failed, 0)
+    );
+    Faults::set(&house.faults.device, false);
+    Faults::set(&house.faults.read_only, true);
+    assert!(house.readmit().is_err());
+    Faults::set(&house.faults.read_only, false);
+    let clean = house.dir.path().join("clean");
+    std::fs::write(&clean, b"of an earlier stop").unwrap();
+    house.readmit().unwrap();
+    assert!(!clean.exists(), "from here on logs change");
+    let report = house.volume().condition().report();
+    assert_eq!((report.state, report.cause), (VolumeState::Normal, Cause::Readmitted));
+    for partition in partitions {
+        assert_eq!(appended(&house.reopen(&partition).unwrap(), idempotent(1, "not sure")), 1);
+    }
+    assert!(house.stop(true));
+    house.start();
+    assert_eq!(house.state(), VolumeState::Normal, "and it is remembered");
+}
+
+#[test]
+fn what_was_acknowledged_and_is_gone_is_told_and_what_is_left_is_not_touched() {
+    let house = House::new();
+    let partition = house.broken(0);
+    let segment =
+        house.dir.path().join("partitions").join(id(0).to_string()).join("00000000000000000000.log");
+    let kept = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &kept[..kept.len() / 4]).unwrap();
+    house.readmit().unwrap();
+    let refused = house.reopen(&partition).unwrap_err().to_string();
+    assert!(refused.contains("is damaged at offset 0") && refused.contains("acknowledged"), "{refused}");
+    assert!(partition.view().failed.as_ref().unwrap().contains("acknowledged"));
+    assert!(matches!(append(&partition, batch("x")), Err(Refused::Storage(_))));
+    assert_eq!(std::fs::metadata(&segment).unwrap().len(), kept.len() as u64 / 4, "nothing was cut off");
+    // With its bytes back it comes back.
+    std::fs::write(&segment, &kept).unwrap();
+    let partition = house.reopen(&partition).unwrap();
+    assert_eq!(values(&partition.view(), Offset(0))[0], "kept");
+    assert!(append(&partition, batch("new")).is_ok());
+}
+
+#[test]
+fn a_volume_that_takes_no_writes_at_its_start_is_read() {
+    let mut house = House::new();
+    let partition = house.open_with(0, small_segments(), false);
+    let written: Vec<String> = (0..20).map(|n| format!("record {n}")).collect();
+    for value in &written {
+        appended(&partition, batch(value));
+    }
+    assert!(!house.stop(false));
+    let partition_dir = house.dir.path().join("partitions").join(id(0).to_string());
+    let names = || {
+        let entries = std::fs::read_dir(&partition_dir).unwrap().map(|entry| entry.unwrap());
+        let mut names: Vec<_> =
+            entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().len())).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    Faults::set(&house.faults.read_only, true);
+    house.start_as(true);
+    eventually("the volume was looked at", || house.state() == VolumeState::Failed);
+    let (partition, none) = (house.open(0), house.open(1));
+    assert_eq!(values(&partition.view(), Offset(0)), written);
+    assert_eq!(none.view().end, Offset(0));
+    for partition in [&partition, &none] {
+        let refused = append(partition, batch("x")).unwrap_err().to_string();
+        assert!(refused.contains("has failed (its file system takes no writes)"), "{refused}");
+    }
+    assert_eq!(names(), before, "nothing was changed");
+    assert!(house.readmit().is_err());
+    Faults::set(&house.faults.read_only, false);
+    house.readmit().unwrap();
+    let partition = house.reopen(&partition).unwrap();
+    assert_eq!(appended(&partition, batch("new")), 20);
+    assert_eq!(appended(&house.reopen(&none).unwrap(), batch("first")), 0);
+}
