@@ -15,7 +15,7 @@ struct Fault {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const FAULTS: [Fault; 4] = [
+const FAULTS: [Fault; 5] = [
     Fault {
         name: "power_cut",
         mounts: true,
@@ -35,6 +35,12 @@ const FAULTS: [Fault; 4] = [
         settings: &[],
     },
     Fault {
+        name: "live_faults",
+        mounts: true,
+        arguments: &["--ignored", "--nocapture", "--test-threads=1"],
+        settings: &[],
+    },
+    Fault {
         name: "slow_parts",
         mounts: false,
         arguments: &["--nocapture"],
@@ -43,12 +49,14 @@ const FAULTS: [Fault; 4] = [
 ];
 
 /// Programs that the mounting tests call, and where Debian has them.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 8] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
     ("xfs_io", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("fsfreeze", "util-linux"),
+    ("findmnt", "util-linux"),
+    ("strace", "strace"),
     ("mount", "mount"),
 ];
 
@@ -143,7 +151,8 @@ mod tests {
     fn a_name_that_is_not_known_is_refused() {
         let refused = run(Path::new("."), &["freeze", "flood"]).unwrap_err();
         assert!(
-            refused.contains("'flood'") && refused.contains("power_cut, freeze, full, slow_parts"),
+            refused.contains("'flood'")
+                && refused.contains("power_cut, freeze, full, live_faults, slow_parts"),
             "{refused}"
         );
     }

@@ -261,7 +261,7 @@ fn epochs_of_sealed(log: &Log) -> Result<EpochCache, LogError> {
             Some(error) => tracing::warn!(%error, "a segment is damaged; what is sound of the log is served"),
             None => {
                 let hint = segment.to_hint(&rebuilt.index, -1, -1, &epochs);
-                hint.write(log.disk.as_ref(), &segment.hint_path());
+                let _ = hint.write(log.disk.as_ref(), &segment.hint_path());
             }
         }
     }
