@@ -268,7 +268,9 @@ impl Machine {
             return;
         }
         self.roomy = None;
-        let passed = passed && !Mutant::FullNeverClears.is_planted();
+        if self.state == VolumeState::Full && Mutant::FullNeverClears.is_planted() {
+            return;
+        }
         match (self.state, passed) {
             (VolumeState::Full, true) => {
                 (self.was_full, self.resumed_at) = (false, Some(now));
