@@ -123,7 +123,8 @@ impl LoopFs {
         match self.kind {
             FsKind::Ext4 | FsKind::Xfs | FsKind::Btrfs => {
                 let image = self.image();
-                run("mount", &["-o", "loop", path(&image)], &self.dir());
+                let options = if self.kind == FsKind::Ext4 { "loop,errors=remount-ro" } else { "loop" };
+                run("mount", &["-o", options, path(&image)], &self.dir());
             }
             FsKind::Tmpfs => {
                 let files = self.files.map_or(String::new(), |files| format!(",nr_inodes={files}"));
@@ -186,6 +187,17 @@ impl LoopFs {
     /// If that fails.
     pub fn cut_power(&self) {
         run("xfs_io", &["-x", "-c", "shutdown"], &self.dir());
+    }
+
+    /// Has ext4 find an error in itself: it becomes read-only under whoever has files open, until it is mounted again.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn meet_an_error(&self) {
+        let found = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(self.dir()).output();
+        let device = String::from_utf8(found.expect("findmnt").stdout).expect("text");
+        let device = device.trim().trim_start_matches("/dev/");
+        std::fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").expect("the kernel of ext4");
     }
 
     /// Freezes it, as a disk that does not answer would.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use forebay_client::{Client, ClientConfig};
 use forebay_link::TcpNet;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 use crate::{Conn, LogLines, forebay, get};
@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// Stops it where it stands (SIGSTOP) and waits until it does: no thread of it runs any more but in the kernel, so
-    /// nothing more is said to anyone. It can only be killed then.
+    /// nothing more is said to anyone.
     pub fn pause(&self) {
         kill_process(Pid::from_child(self.child.as_ref().expect("a running server")), Signal::STOP)
             .expect("a signal can be sent");
@@ -146,6 +146,12 @@ impl Server {
         while !thread_states(self.pid()).iter().all(|state| matches!(state, 'T' | 'D' | 'Z')) {
             assert!(Instant::now() < deadline, "the server does not pause");
         }
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        kill_process(Pid::from_child(self.child.as_ref().expect("a running server")), Signal::CONT)
+            .expect("a signal can be sent");
     }
 
     /// Ends it as a power cut would, as far as a process can tell: SIGKILL.
@@ -187,6 +193,13 @@ impl Server {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running server").id()
+    }
+
+    /// From now on no file of it may grow beyond so many bytes (EFBIG); `None`: as large as they like.
+    pub fn bound_files(&self, bytes: Option<u64>) {
+        let pid = Pid::from_child(self.child.as_ref().expect("a running server"));
+        let bound = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, bound).expect("a limit of one's own child");
     }
 
     /// Address of the Kafka door.

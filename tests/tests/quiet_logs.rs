@@ -102,3 +102,33 @@ fn a_flood_of_many_kinds_stays_below_the_bound_of_the_process() {
     assert!(repeated > 600 && left_out == 0, "{repeated} repeated, {left_out} left out");
     println!("{slow} slow requests, 600 bad frames, 300 connections: {told} warnings, {repeated} counted");
 }
+
+/// Appends that each meet an error of the file system.
+const FAILING_APPENDS: u64 = 400;
+
+/// A file that may not grow any more fails every append to it; nothing is torn, and it goes on when it may.
+#[test]
+fn appends_that_fail_have_one_line_and_are_counted() {
+    let server = Server::start();
+    let mut conn = server.conn();
+    conn.call(4, &create("t", 1, &[]));
+    let batch = BatchBuilder::new().record(1_000, None, Some(&vec![7; 100_000])).build().unwrap();
+    let mut append = || {
+        let answer = conn.call(9, &produce("t", 0, batch.clone()));
+        let part = &answer.responses[0].partition_responses[0];
+        (part.error_code, part.base_offset)
+    };
+    assert_eq!(append(), (0, 0));
+    // The metadata's files are longer, but nothing is written so far behind in them.
+    server.bound_files(Some(250_000));
+    assert_eq!(append(), (0, 1));
+    let (before, began) = (server.lines(), Instant::now());
+    (0..FAILING_APPENDS).for_each(|_| assert_eq!(append().0, 56));
+    let lines = server.lines().since(&before);
+    let (told, minutes) = (lines.warnings().count() as u64, began.elapsed().as_secs() / 60 + 1);
+    assert!((1..=3 * minutes).contains(&told), "{told} lines:\n{lines}");
+    assert!(suppressed(&server)[0] >= FAILING_APPENDS - told);
+    server.bound_files(None);
+    assert_eq!(append(), (0, 2), "nothing of those that failed is there");
+    println!("{FAILING_APPENDS} failing appends, {told} warnings");
+}

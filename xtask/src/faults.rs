@@ -15,7 +15,7 @@ struct Fault {
     settings: &'static [(&'static str, &'static str)],
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault {
         name: "power_cut",
         mounts: true,
@@ -41,6 +41,12 @@ const FAULTS: [Fault; 5] = [
         settings: &[],
     },
     Fault {
+        name: "live_faults",
+        mounts: true,
+        arguments: &["--ignored", "--nocapture", "--test-threads=1"],
+        settings: &[],
+    },
+    Fault {
         name: "slow_parts",
         mounts: false,
         arguments: &["--nocapture"],
@@ -49,12 +55,13 @@ const FAULTS: [Fault; 5] = [
 ];
 
 /// Programs that the mounting tests call, and where Debian has them.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 8] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
     ("xfs_io", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("fsfreeze", "util-linux"),
+    ("findmnt", "util-linux"),
     ("strace", "strace"),
     ("mount", "mount"),
 ];
@@ -150,7 +157,8 @@ mod tests {
     fn a_name_that_is_not_known_is_refused() {
         let refused = run(Path::new("."), &["freeze", "flood"]).unwrap_err();
         assert!(
-            refused.contains("'flood'") && refused.contains("power_cut, freeze, full, readmit, slow_parts"),
+            refused.contains("'flood'")
+                && refused.contains("power_cut, freeze, full, readmit, live_faults, slow_parts"),
             "{refused}"
         );
     }

@@ -25,7 +25,7 @@ const fn witness(mutant: &'static str, program: &'static str, test: &'static str
     Witness { mutant, program, test }
 }
 
-const WITNESSES: [Witness; 9] = [
+const WITNESSES: [Witness; 14] = [
     witness(
         "DescriptorClosedUnderReader",
         "promises",
@@ -43,6 +43,11 @@ const WITNESSES: [Witness; 9] = [
         "storage::what_the_device_lost_behind_a_closed_descriptor_is_not_acknowledged",
     ),
     witness("TailNotTruncated", "log_crash", "drawn_programs_cut_here_and_there"),
+    witness("DescriptorClosedOnFailure", "promises", "full::an_append_that_fails_takes_nothing_from_readers"),
+    witness("IndexFailureFailsAppend", "promises", "full::an_index_that_cannot_be_written_fails_no_append"),
+    witness("FullNeverClears", "promises", "full::writes_come_back_by_themselves_when_space_is_free"),
+    witness("ExitByStatvfs", "promises", "full::space_that_is_only_said_to_be_free_ends_nothing"),
+    witness("LogLinePerFailure", "quiet_logs", "appends_that_fail_have_one_line_and_are_counted"),
     witness(
         "ViewBeforeWrite",
         "promises",

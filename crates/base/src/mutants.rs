@@ -16,6 +16,16 @@ pub enum Mutant {
     UnsyncedDescriptorClosed,
     /// What a short write left behind the tracked end stays there.
     TailNotTruncated,
+    /// After an append that failed, readers have another file under the old descriptor.
+    DescriptorClosedOnFailure,
+    /// A log without its index takes no append.
+    IndexFailureFailsAppend,
+    /// A volume that was full once stays so.
+    FullNeverClears,
+    /// Free space that the file system tells of ends being full, untested.
+    ExitByStatvfs,
+    /// Every failure has its line in the log.
+    LogLinePerFailure,
     /// Readers are shown batches that are about to be written.
     ViewBeforeWrite,
     /// A connection with something to do never lets others run.

@@ -10,7 +10,7 @@ use crate::disk::{File, Open};
 use crate::error::{LogError, failed, is_out_of_descriptors};
 use crate::index::IndexWriter;
 use crate::log::{Active, Log};
-use crate::names::Kind;
+use crate::names::{Kind, state_path};
 use crate::sealed::{CreateDirError, create_dir};
 use crate::segment::Segment;
 use crate::snapshots;
@@ -79,6 +79,11 @@ impl Log {
             active.undone = true;
             let path = active.segment.path();
             let error = failed("write", path)(error);
+            if Mutant::DescriptorClosedOnFailure.is_planted()
+                && let Ok(other) = self.disk.open(&state_path(&self.dir), Open::Read)
+            {
+                active.segment.pin(other, active.index.index().clone());
+            }
             if Mutant::TailNotTruncated.is_planted() {
                 return Err(error);
             }
@@ -205,7 +210,11 @@ impl Log {
         let Some(old) = &self.active else { return Ok(()) };
         let opened_at = old.opened_at.map_or(-1, |at| at.0);
         let hint = old.segment.to_hint(old.index.index(), opened_at, now.0, &self.epochs);
-        hint.write(self.disk.as_ref(), &old.segment.hint_path());
+        if let Err(error) = hint.write(self.disk.as_ref(), &old.segment.hint_path())
+            && Mutant::IndexFailureFailsAppend.is_planted()
+        {
+            return Err(failed("write", &old.segment.hint_path())(error));
+        }
         snapshots::write(self.disk.as_ref(), &self.dir, old.next, producers);
         if let Err(error) = self.sync_names() {
             let path = next.segment.path().to_path_buf();

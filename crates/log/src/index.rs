@@ -13,6 +13,7 @@
 //! ```
 //! A timestamp of -2^63 means "no batch". The file counts only if its offsets and length are those of the segment.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -223,17 +224,18 @@ impl Hint {
         fits.then_some(hint)
     }
 
-    /// Writes the file, unsynced: a torn one fails its checksum and is rebuilt. A failure costs a rebuild.
-    pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) {
-        if let Err(error) = write_hint(disk, path, &self.encode()) {
+    /// Writes the file, unsynced: a torn one fails its checksum and is rebuilt. A failure costs a rebuild,
+    /// and no caller need look at it.
+    pub(crate) fn write(&self, disk: &dyn Disk, path: &Path) -> io::Result<()> {
+        write_hint(disk, path, &self.encode()).inspect_err(|error| {
             let dir = path.parent().unwrap_or(path).display();
             // A full disk is told of once, by its monitor.
-            if meaning(Call::Write, &error) == Meaning::Full {
+            if meaning(Call::Write, error) == Meaning::Full {
                 tracing::debug!(%dir, %error, "index hint not written");
             } else {
                 tracing::warn!(%dir, %error, "index hint not written; it will be rebuilt");
             }
-        }
+        })
     }
 
     fn encode(&self) -> Bytes {

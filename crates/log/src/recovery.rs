@@ -312,7 +312,7 @@ fn epochs_of_sealed(log: &Log, mode: Mode) -> Result<EpochCache, LogError> {
             Some(error) => tracing::warn!(%error, "a segment is damaged; what is sound of the log is served"),
             None if mode.may_write() => {
                 let hint = segment.to_hint(&rebuilt.index, -1, -1, &epochs);
-                hint.write(log.disk.as_ref(), &segment.hint_path());
+                let _ = hint.write(log.disk.as_ref(), &segment.hint_path());
             }
             None => {}
         }

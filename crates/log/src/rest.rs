@@ -119,6 +119,6 @@ impl Log {
     /// Writes the hint of the last segment, as it is now.
     pub(crate) fn hint_of(&self, segment: &Segment, index: &crate::index::Index, opened_at: i64) {
         let hint: Hint = segment.to_hint(index, opened_at, -1, &self.epochs);
-        hint.write(self.disk.as_ref(), &segment.hint_path());
+        let _ = hint.write(self.disk.as_ref(), &segment.hint_path());
     }
 }

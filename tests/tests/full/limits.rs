@@ -1,8 +1,6 @@
 //! What ends the space is not the disk: a quota, or a bound of the process on its files.
 
-use std::process::Command;
-
-use forebay_tests::{FsKind, Server};
+use forebay_tests::FsKind;
 
 use crate::client::{Client, LARGE, Produced, SMALL};
 use crate::site::Site;
@@ -44,14 +42,6 @@ fn a_quota_is_a_full_volume() {
     site.no_panic();
 }
 
-/// No file of the process may grow beyond so many bytes (EFBIG), from now on.
-fn bound_files(server: &Server, bytes: &str) {
-    let pid = format!("--pid={}", server.pid());
-    let done =
-        Command::new("prlimit").args([&pid, &format!("--fsize={bytes}:")]).output().expect("util-linux");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
 /// A file that may not grow is told of as what it is. It says nothing about the disk, and kills nobody.
 #[test]
 #[ignore = "needs root and mounts: cargo xtask faults full"]
@@ -61,7 +51,7 @@ fn a_bound_on_files_refuses_what_is_beyond_it() {
     let mut bounded = Client::new(&site.server, "bounded", 1, &[("segment.bytes", "1073741824")]);
     let mut small = Client::new(&site.server, "small", 1, &[("segment.bytes", "1048576")]);
     bounded.fill_to(MIB);
-    bound_files(&site.server, "6400000");
+    site.server.bound_files(Some(6_400_000));
     let sentence = loop {
         if let Produced::Refused(sentence) = bounded.produce(0, LARGE) {
             break sentence;
@@ -73,7 +63,7 @@ fn a_bound_on_files_refuses_what_is_beyond_it() {
     bounded.repeat();
     assert!(site.server.is_alive());
     assert_ne!(site.status("small"), "OutOfSpace", "{}", site.volume());
-    bound_files(&site.server, "unlimited");
+    site.server.bound_files(None);
     assert_eq!(bounded.produce(0, SMALL), Produced::Stored, "by itself");
     bounded.check();
     small.check();

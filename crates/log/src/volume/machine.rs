@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use forebay_base::Instant;
+use forebay_base::{Instant, Mutant};
 
 use super::{Cause, Marks, VolumeState};
 use crate::disk::Space;
@@ -255,7 +255,10 @@ impl Machine {
         }
         if lasted {
             self.testing = true;
-            effects.push(Effect::Test);
+            match Mutant::ExitByStatvfs.is_planted() {
+                true => self.tested(now, true, effects),
+                false => effects.push(Effect::Test),
+            }
         } else if self.state == VolumeState::HardFull && space.free_bytes > 0 {
             effects.push(Effect::Refill);
         }
@@ -267,6 +270,9 @@ impl Machine {
             return;
         }
         self.roomy = None;
+        if self.state == VolumeState::Full && Mutant::FullNeverClears.is_planted() {
+            return;
+        }
         match (self.state, passed) {
             (VolumeState::Full, true) => {
                 (self.was_full, self.resumed_at) = (false, Some(now));
