@@ -159,7 +159,6 @@ impl LoopFs {
     /// # Panics
     /// If that fails.
     pub fn abort(&self) {
-        run("mount", &["-o", "remount,errors=remount-ro"], &self.dir());
         let found = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(self.dir()).output();
         let device = String::from_utf8(found.expect("findmnt starts").stdout).expect("names are text");
         let name = device.trim().trim_start_matches("/dev/");
@@ -187,17 +186,6 @@ impl LoopFs {
     /// If that fails.
     pub fn cut_power(&self) {
         run("xfs_io", &["-x", "-c", "shutdown"], &self.dir());
-    }
-
-    /// Has ext4 find an error in itself: it becomes read-only under whoever has files open, until it is mounted again.
-    ///
-    /// # Panics
-    /// If that fails.
-    pub fn meet_an_error(&self) {
-        let found = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(self.dir()).output();
-        let device = String::from_utf8(found.expect("findmnt").stdout).expect("text");
-        let device = device.trim().trim_start_matches("/dev/");
-        std::fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").expect("the kernel of ext4");
     }
 
     /// Freezes it, as a disk that does not answer would.

@@ -15,7 +15,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy             check the rules of the code (arrows, pure files, lengths, words, formats)
   tidy --ratchet   the same, and write today's lengths to xtask/ratchet.txt
   clients [NAME]   real clients against the real binary; NAME picks some (see tests/clients/run.sh)
-  faults [NAME]    breaks disks, crowds the server; NAME picks some of power_cut, freeze, full, live_faults, slow_parts
+  faults [NAME]    breaks disks, crowds the server; NAME picks some of power_cut, freeze, full, readmit, live_faults, slow_parts
   mutants [NAME]   plants bugs, each of which a test must notice; NAME picks some";
 
 fn main() -> ExitCode {

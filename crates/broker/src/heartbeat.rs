@@ -49,6 +49,9 @@ pub(crate) struct Heartbeats {
     /// Of the last heartbeat, over all sessions.
     sequence: u64,
     failed: Arc<BTreeMap<PartitionId, Failure>>,
+    outage: watch::Receiver<Option<Arc<str>>>,
+    /// The outage as it was told last.
+    told_outage: Option<Failure>,
     survey_at: Instant,
     back_off: Duration,
 }
@@ -64,6 +67,8 @@ impl Heartbeats {
             partitions: shared.partitions.clone(),
             sequence: 0,
             failed: Arc::default(),
+            outage: shared.outage.clone(),
+            told_outage: None,
             survey_at: shared.clock.now(),
             back_off: BACK_OFF_MIN,
         }
@@ -93,8 +98,10 @@ impl Heartbeats {
     }
 
     async fn report_in(&mut self, session: &Session, stopping: &mut watch::Receiver<bool>) -> Ended {
-        let mut registered = self.registered.clone();
+        let (mut registered, mut outage) = (self.registered.clone(), self.outage.clone());
         loop {
+            // What moves from here on is told in the next report.
+            outage.mark_unchanged();
             let reports = self.reports();
             let report = self.report(&reports);
             self.sequence += 1;
@@ -110,6 +117,7 @@ impl Heartbeats {
                 () = session.broken() => return Ended::Broken,
                 () = registered_anew(&mut registered) => return Ended::Broken,
                 () = self.moved(&reports) => {}
+                Ok(()) = outage.changed() => {}
                 () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
             }
         }
@@ -144,8 +152,16 @@ impl Heartbeats {
             self.survey();
             self.survey_at = now + SURVEY_EVERY;
         }
+        let outage = self.outage.borrow().clone();
+        if self.told_outage.as_ref().map(|told| &told.reason) != outage.as_ref() {
+            self.told_outage = outage.map(|reason| Failure { reason, since: self.clock.wall() });
+        }
         let volumes = reports.iter().map(|(id, report)| (*id, told(report, now)));
-        NodeReport { volumes: volumes.collect(), failed: self.failed.clone() }
+        NodeReport {
+            volumes: volumes.collect(),
+            failed: self.failed.clone(),
+            outage: self.told_outage.clone(),
+        }
     }
 
     /// Looks for partitions that have failed; those that were known to have keep their time.

@@ -131,9 +131,9 @@ impl Reconciler {
         mut stopping: watch::Receiver<bool>,
     ) -> Self {
         let mut current = image.borrow_and_update().clone();
+        let mut readmissions = self.readmissions();
         self.apply(&current).await;
         let map = Arc::clone(&self.map);
-        let mut readmissions = self.readmissions();
         loop {
             self.open_wanted();
             let now = Instant::now();

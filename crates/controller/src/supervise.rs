@@ -69,11 +69,13 @@ pub(crate) struct Supervisor {
     shared: Arc<Shared>,
     /// When a snapshot was last asked for.
     snapshot_asked: Option<Instant>,
+    /// The Raft task has committed something since it was started: its disk can be written.
+    worked: bool,
 }
 
 impl Supervisor {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, snapshot_asked: None }
+        Self { shared, snapshot_asked: None, worked: false }
     }
 
     /// The first start. Where there is none to be had, what the disk says is handed out instead; an error if it does not
@@ -108,6 +110,10 @@ impl Supervisor {
     pub(crate) async fn start(&mut self) -> Result<(), Failure> {
         let (config, env) = (&self.shared.config, &self.shared.env);
         let node = u64::try_from(config.node.0)?;
+        if self.shared.publisher.newest().image.is_formatted() && !self.look().await?.image.is_formatted() {
+            // A new one would know of no topic, and so have all of them deleted.
+            return Err(format!("there is nothing of it in {} any more", config.dir.display()).into());
+        }
         let (disk, dir, log_bytes) = (env.disk.clone(), config.dir.clone(), config.log_bytes);
         let thread = self.shared.log_thread.clone();
         let log = thread.run(move || LogStore::open(disk.as_ref(), &dir, LogConfig { log_bytes })).await?;
@@ -127,7 +133,7 @@ impl Supervisor {
         let running = Running { raft, log, snapshots };
         match initialized {
             Ok(()) => {
-                self.snapshot_asked = None;
+                (self.snapshot_asked, self.worked) = (None, false);
                 self.shared.running.send_replace(Some(running));
                 Ok(())
             }
@@ -146,10 +152,21 @@ impl Supervisor {
             let running = self.shared.running.borrow().clone();
             if let Some(running) = running {
                 let ended = self.watch(&running).await;
+                let barred = self.shared.bar.borrow().clone();
+                if let Some(reason) = barred {
+                    // To retire may take a while on a disk like this, and nobody is to wait for it.
+                    self.note_outage(&reason);
+                }
                 self.retire(running).await;
                 match ended {
                     Ended::Stopped => return,
-                    Ended::Died(reason) => self.note_failure(&reason),
+                    Ended::Died(reason) => {
+                        self.note_failure(&reason);
+                        failed_starts = if self.worked { 0 } else { failed_starts + 1 };
+                        if failed_starts >= FAILED_STARTS_MAX {
+                            self.note_outage(&reason);
+                        }
+                    }
                     Ended::Barred => {}
                 }
             }
@@ -169,10 +186,7 @@ impl Supervisor {
             back_off = (back_off * 2).min(BACK_OFF_MAX);
             self.shared.status().restarts += 1;
             match self.start().await {
-                Ok(()) => {
-                    failed_starts = 0;
-                    tracing::info!("the Raft task runs again");
-                }
+                Ok(()) => tracing::info!("the Raft task runs again"),
                 Err(error) => {
                     failed_starts += 1;
                     self.note_failure(&error.to_string());
@@ -298,10 +312,11 @@ impl Supervisor {
     }
 
     /// Opens the publisher once the machine has all that the quorum had committed.
-    async fn catch_up(&self, running: &Running, now: &Metrics) {
-        let (down, open) = (self.shared.outage.borrow().is_some(), self.shared.publisher.is_open());
-        let ready = now.state == ServerState::Leader && (down || !open);
+    async fn catch_up(&mut self, running: &Running, now: &Metrics) {
+        let down = self.shared.outage.borrow().is_some();
+        let ready = now.state == ServerState::Leader && !self.worked;
         if ready && running.raft.ensure_linearizable().await.is_ok() {
+            self.worked = true;
             self.shared.publisher.open();
             if down {
                 tracing::info!("the metadata log works again");

@@ -145,6 +145,37 @@ async fn a_store_that_cannot_be_opened_again_is_an_outage_until_it_can() {
     controller.shutdown().await;
 }
 
+/// A new log in its place would know of no topic, and every node would delete what it has.
+#[tokio::test]
+async fn a_store_that_is_gone_is_not_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    formed(dir.path()).await;
+    for barred in [None, Some("the disk has failed")] {
+        let controller = start(config(dir.path(), barred)).await.unwrap();
+        let images = controller.image();
+        if barred.is_none() {
+            assert!(controller.propose(question()).await.is_ok());
+        }
+        let image = images.borrow().clone();
+        let (metadata, away) = (dir.path().join("metadata"), dir.path().join("away"));
+        std::fs::rename(&metadata, &away).unwrap();
+        controller.kill_raft();
+        controller.bar(None);
+        let tried = async {
+            while controller.status().restarts < 3 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), tried).await.unwrap();
+        assert!(controller.outage().borrow().is_some() && !metadata.exists());
+        assert_eq!(*images.borrow(), image);
+        std::fs::rename(&away, &metadata).unwrap();
+        ended(&controller).await;
+        assert_eq!(*images.borrow(), image);
+        controller.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn without_any_metadata_nothing_starts() {
     let dir = tempfile::tempdir().unwrap();

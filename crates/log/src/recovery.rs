@@ -171,7 +171,9 @@ impl Found {
             if !is_empty && !unused {
                 return Err(missing("no segment is left"));
             }
-            remove_below(&log, below)?;
+            if self.mode.may_write() {
+                remove_below(&log, below)?;
+            }
             log.durable_end = log_start;
             log.publish();
             return Ok(log);
@@ -250,12 +252,17 @@ impl Found {
             tracing::warn!(path = %path.display(), from = scan.len, to = len, end = %scan.next, "torn tail cut off");
         }
         // Nothing counts before it is durable, and what is read here may only be in the cache.
-        let is_torn = scan.len < len;
+        let whole = scan.len;
         attach(log, segment, file.clone(), scan);
-        if let Some(active) = log.active.as_mut() {
-            active.leftover = is_torn;
+        if whole < len {
+            match file.truncate(whole).map_err(failed("truncate", &path)) {
+                // Nothing can be cut where a quota is used up: it is tried again before the next write.
+                Err(error) if error.is_full() => {
+                    log.active.iter_mut().for_each(|active| active.leftover = true)
+                }
+                cut => cut?,
+            }
         }
-        log.try_to_cut_leftover()?;
         file.sync().map_err(failed("sync", &path))?;
         log.changed = true;
         Ok(())

@@ -52,6 +52,8 @@ pub struct NodeReport {
     pub volumes: BTreeMap<DirectoryId, VolumeReport>,
     /// Of the partitions that it hosts, those that have failed.
     pub failed: Arc<BTreeMap<PartitionId, Failure>>,
+    /// Why it takes no records for any partition, if so: it has no working metadata log.
+    pub outage: Option<Failure>,
 }
 
 /// One data directory.
@@ -92,7 +94,7 @@ pub struct VolumeSpace {
     pub free_files: Option<u64>,
 }
 
-/// Why a partition cannot be written.
+/// Why a partition, or any on the node, cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// A sentence.

@@ -117,7 +117,7 @@ fn reported(assignment: &Assignment, report: &NodeReport, leader: LeaderView<'_>
     };
     let is_whole = assignment.isr.len() >= assignment.replicas.len();
     let replication = if is_whole { Status::Online } else { Status::UnderReplicated };
-    let own = report.failed.get(&leader.partition);
+    let own = report.failed.get(&leader.partition).or(report.outage.as_ref());
     let worst = storage.max(replication).max(if own.is_some() { Status::Failed } else { Status::Online });
     let found = match (worst, own) {
         (Status::Failed, Some(failure)) => {

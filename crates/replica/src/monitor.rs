@@ -28,6 +28,8 @@ pub(crate) struct Monitor {
     /// `None` while it cannot be made.
     ledger: Option<Ledger>,
     since: WallTime,
+    /// The state since then, as far as it is known: at a start, the one before it.
+    before: Option<VolumeState>,
     due: Instant,
     filling: Filling,
     /// What every start writes was refused: the volume begins as failed.
@@ -51,6 +53,7 @@ impl Monitor {
             machine: None,
             ledger: None,
             since,
+            before: None,
             due,
             filling: Filling::default(),
             refused,
@@ -81,7 +84,8 @@ impl Monitor {
         if let Some(entry) = &known {
             self.since = entry.since;
         }
-        self.machine = Some(Machine::new(marks, known.map(|entry| entry.state)));
+        self.before = known.map(|entry| entry.state);
+        self.machine = Some(Machine::new(marks, self.before));
         let found = Reserve::find(Arc::clone(&self.disk), &self.dir, marks.reserve_bytes).ok();
         let whole = found.as_ref().is_some_and(Reserve::is_whole);
         *self.condition.reserve() = found;
@@ -130,9 +134,10 @@ impl Monitor {
     fn moved(&mut self, transition: Transition) {
         let Transition { from, to, cause } = transition;
         // A restart alone does not change since when it has been so.
-        if from != VolumeState::Probing || to == VolumeState::Normal {
+        if self.before != Some(to) {
             self.since = self.clock.wall();
         }
+        self.before = Some(to);
         self.condition.note_transition();
         self.publish();
         let dir = self.dir.display();
@@ -211,8 +216,8 @@ impl Monitor {
             Ok(tested_bytes) => {
                 (vec![Fact::ReserveWhole, Fact::Readmitted], Ok(Readmission { tested_bytes }))
             }
-            Err(Unfit { fact, sentence }) => {
-                (fact.into_iter().filter(|fact| *fact != Fact::NoRoom).collect(), Err(sentence))
+            Err(Unfit { facts, sentence }) => {
+                (facts.into_iter().filter(|fact| *fact != Fact::NoRoom).collect(), Err(sentence))
             }
         };
         self.step(facts.into());
@@ -252,8 +257,8 @@ impl Monitor {
         self.remember().map_err(|error| {
             let advice =
                 "; if its file system was mounted anew while the server ran, restart the server first";
-            let Unfit { fact, sentence } = Unfit::of("write its state in place", Call::Sync)(error);
-            Unfit { fact, sentence: sentence + advice }
+            let Unfit { facts, sentence } = Unfit::of("write its state in place", Call::Sync)(error);
+            Unfit { facts, sentence: sentence + advice }
         })?;
         if self.ledger.is_none() {
             return Err(Unfit::new(None, "its state cannot be kept: volume.state cannot be opened"));
@@ -303,13 +308,13 @@ impl Worker for Monitor {
 
 /// Why a volume is not let in again.
 struct Unfit {
-    fact: Option<Fact>,
+    facts: Vec<Fact>,
     sentence: String,
 }
 
 impl Unfit {
     fn new(fact: Option<Fact>, sentence: &str) -> Self {
-        Self { fact, sentence: sentence.to_owned() }
+        Self { facts: fact.into_iter().collect(), sentence: sentence.to_owned() }
     }
 
     fn of(doing: &'static str, call: Call) -> impl Fn(io::Error) -> Self {
@@ -317,11 +322,12 @@ impl Unfit {
     }
 
     fn found(error: SelfTestError) -> Self {
-        let fact = match &error {
-            SelfTestError::Io { call, source, .. } => fact_of(*call, source),
-            SelfTestError::Changed { .. } => Some(Fact::Fault),
+        let facts = match &error {
+            SelfTestError::Io { call, source, .. } => fact_of(*call, source).into_iter().collect(),
+            // A device that gives back other bytes than it took is as bad as one that fails twice.
+            SelfTestError::Changed { .. } => vec![Fact::Fault; 2],
         };
-        Self::new(fact, &error.to_string())
+        Self { facts, sentence: error.to_string() }
     }
 }
 

@@ -293,6 +293,10 @@ impl Tenant {
     }
 
     pub(crate) fn delete_records(&mut self, to: Option<Offset>, reply: Reply<Offset>) {
+        if let Some(failed) = self.site.condition.failure() {
+            let _ = reply.send(Err(Refused::Storage(failed)));
+            return;
+        }
         let ticket = self.ticket();
         self.deletions.insert(ticket, reply);
         self.step(Event::DeleteRecords { ticket, to });
@@ -321,7 +325,8 @@ impl Tenant {
 
     /// Closes the log; true if it is sound on the disk.
     pub(crate) fn finish(mut self) -> bool {
-        let failure = self.core.failure().map(ToString::to_string);
+        let failed = self.core.failure().map(ToString::to_string);
+        let failure = failed.or_else(|| self.site.condition.failure());
         self.step(Event::Stop);
         self.answer();
         let closed = match failure {

@@ -224,6 +224,7 @@ pub(crate) fn open_later(site: &Arc<Site>, opening: Opening, reply: Opened) {
     }
     let at = Arc::clone(site);
     if !site.readers.submit(move || drop(reply.send(open(&at, &opening)))) {
+        site.claims.note_refused();
         site.claims.release(id, slot);
     }
 }

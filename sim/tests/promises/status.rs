@@ -1,4 +1,4 @@
-//! What is shown of a full volume, whatever becomes of the sessions in which it is told (S1).
+//! What is shown of a full volume, whatever becomes of the sessions in which it is told.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! What is shown as the status, while the sessions in which nodes report break, clients come and go and the server is
-//! started again (S1). `FOREBAY_STATUS_SECONDS` (default 20) is how long the volume stays full.
+//! started again. `FOREBAY_STATUS_SECONDS` (default 20) is how long the volume stays full.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

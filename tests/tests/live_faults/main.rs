@@ -1,6 +1,6 @@
 //! A disk that fails under a server that goes on: every sync fails, its file system shuts down or becomes read-only. The
-//! volume is shown Failed, another data directory does not notice, and after a restart on the healed disk everything that
-//! was acknowledged is there, once, in order.
+//! volume is shown Failed, another data directory does not notice, and after a restart on the healed disk, and readmitting it
+//! where it still counts as failed, everything that was acknowledged is there, once, in order.
 //!
 //! Needs root, loop mounts, `strace` and `xfs_io`: `cargo xtask faults live_faults` runs it. `FOREBAY_FAULT_ROUNDS`
 //! (default 3) is how many faults there are, of each sort in turn; `FOREBAY_FAULT_SEED` gives their moments again.
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use forebay_client::NewTopic;
-use forebay_tests::{Dice, FsKind, Load, LoopFs, Server, check_numbered, get};
+use forebay_tests::{Dice, FsKind, Load, LoopFs, Server, check_numbered, forebay, get, run_to_end};
 
 use faults::Sort;
 
@@ -122,10 +122,14 @@ async fn run(rounds: usize) {
         drop(fault);
         site.failing.unmount();
         site.failing.mount();
-        // What the operator's manual says.
-        let _ = std::fs::remove_file(site.failing.dir().join("data/volume.state"));
         site.server.spawn();
         site.server.wait_ready();
+        // What could not be remembered is probed and found well.
+        if site.states()[1] == "Failed" {
+            let (status, said) =
+                run_to_end(forebay().args(["cluster", "readmit", "--http", site.server.http()]));
+            assert!(status.success(), "{when}: {said}");
+        }
         load.check_ends(&client, &acknowledged, &when).await;
     }
     until_all_go_on(&load, &[true; PARTITIONS as usize], "in the end").await;

@@ -261,7 +261,10 @@ impl Connection {
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
         match dispatch::start(&mut self.door, charged(frame, share), self.now) {
-            Started::Overlapping(work) => self.work.push_back(work),
+            Started::Overlapping(work) => {
+                self.mute(work.throttle());
+                self.work.push_back(work);
+            }
             Started::Exclusive(work) => {
                 self.exclusive = true;
                 self.work.push_back(work);
@@ -274,10 +277,7 @@ impl Connection {
 
     fn answer(&mut self, done: Done) -> Option<End> {
         let Done { reply, course, throttle } = done;
-        if !throttle.is_zero() {
-            self.muted_until = self.muted_until.max(self.now) + throttle;
-            self.door.node.metrics.throttled(throttle);
-        }
+        self.mute(throttle);
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
             self.count(&work, course, response_bytes);
@@ -328,7 +328,8 @@ impl Connection {
     fn on_timeout(&mut self) -> Option<End> {
         self.now = Instant::now();
         self.rest();
-        let waits_for_us = matches!(self.reading, Reading::Admission(_)) || !self.work.is_empty();
+        let waits_for_us =
+            matches!(self.reading, Reading::Admission(_)) || !self.work.is_empty() || self.is_muted();
         if self.now < self.deadline || (waits_for_us && self.out.is_empty()) {
             let next = self.deadline.max(self.now + Duration::from_millis(100));
             self.timer.as_mut().reset(next);

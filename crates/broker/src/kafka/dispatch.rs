@@ -40,7 +40,7 @@ pub(super) enum Reply {
 pub(super) struct Done {
     pub(super) reply: Reply,
     pub(super) course: Course,
-    /// For how long the connection is not to be heard now.
+    /// For how long the connection is not to be heard from now on; [`Work::throttle`] is where that was known before.
     pub(super) throttle: Duration,
 }
 
@@ -123,6 +123,14 @@ impl Work {
         }
     }
 
+    /// For how long the connection is not to be heard after it was begun.
+    pub(super) fn throttle(&self) -> Duration {
+        match &self.task {
+            Task::Append(appending) => appending.submitted.throttle(),
+            Task::Other(_) => Duration::ZERO,
+        }
+    }
+
     /// Bytes of its frame.
     pub(super) fn request_bytes(&self) -> u64 {
         self.request_bytes
@@ -145,7 +153,7 @@ impl Appending {
             Some(Ok(response)) => encode(&self.header, version, &response),
             Some(Err(error)) => Reply::Refused(format!("an acks=0 append was refused: {error}")),
         };
-        Poll::Ready(Done { reply, course, throttle: self.submitted.throttle() })
+        Poll::Ready(Done { reply, course, throttle: Duration::ZERO })
     }
 }
 
@@ -255,17 +263,18 @@ fn start_produce(
         Call { node: node.clone(), session: session.clone(), api: ApiKey::Produce, version, right, began };
     Begun::Exclusive(Box::pin(async move {
         let submitted = produce::submit(call.clone(), request).await;
-        let deadline = submitted.deadline();
+        let (deadline, throttle) = (submitted.deadline(), submitted.throttle());
         let mut appending = Appending { header, right, began, submitted };
         let mut answer = poll_fn(|cx| appending.poll(cx, &call.node, &call.session));
-        match deadline {
+        let done = match deadline {
             // The last poll, after the deadline, answers in any case.
             Some(deadline) => match tokio::time::timeout_at(deadline, &mut answer).await {
                 Ok(done) => done,
                 Err(_) => answer.await,
             },
             None => answer.await,
-        }
+        };
+        Done { throttle, ..done }
     }))
 }
 

@@ -37,7 +37,8 @@ fn seen(state: VolumeState, failed: bool) -> NodeView {
     };
     let failure = Failure { reason: "a sync failed".into(), since: WallTime(7) };
     let failed = failed.then_some((PARTITION, failure)).into_iter().collect();
-    let report = NodeReport { volumes: BTreeMap::from([(DIRECTORY, volume)]), failed: Arc::new(failed) };
+    let report =
+        NodeReport { volumes: BTreeMap::from([(DIRECTORY, volume)]), failed: Arc::new(failed), outage: None };
     NodeView {
         contact: Contact::Reachable,
         last: Some(Arc::new(report)),
@@ -66,6 +67,17 @@ fn the_worst_fact_is_shown() {
     let elsewhere =
         LeaderView { directory: None, node: &seen(VolumeState::Normal, false), partition: PARTITION };
     assert_eq!(derive(&healthy, elsewhere).status, Status::Unknown);
+}
+
+#[test]
+fn what_takes_no_records_is_not_online() {
+    let mut node = seen(VolumeState::Normal, false);
+    let outage = Failure { reason: "the metadata log cannot be written".into(), since: WallTime(8) };
+    let report = NodeReport { outage: Some(outage), ..NodeReport::clone(node.last.as_ref().unwrap()) };
+    node.last = Some(Arc::new(report));
+    let shown = shown(&assignment(1, 1, Some(0)), &node);
+    assert_eq!((shown.status, shown.since), (Status::Failed, Some(WallTime(8))));
+    assert_eq!(shown.sentence, "the metadata log cannot be written");
 }
 
 #[test]

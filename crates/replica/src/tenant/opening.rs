@@ -13,7 +13,12 @@ pub(super) fn open_log(site: &Site, opening: &Opening) -> Result<Log, LogError> 
     let dir = site.partitions_path.join(opening.id.to_string());
     let report = site.condition.report();
     if report.state == VolumeState::Failed {
-        return Log::open_read_only(files, &dir, config.clone(), &report.sentence().unwrap_or_default());
+        let sentence = report.sentence().unwrap_or_default();
+        if opening.failed.is_some() {
+            // It failed again meanwhile. What readers have is not replaced by what this disk says now.
+            return Err(LogError::Poisoned { reason: sentence.into() });
+        }
+        return Log::open_read_only(files, &dir, config.clone(), &sentence);
     }
     let opened = Log::open_among(files, &dir, config.clone(), opening.left);
     let Err(error) = &opened else { return opened };

@@ -13,6 +13,9 @@ impl Tenant {
     /// Gives that back if nothing was written since it was last asked, or if it must.
     pub(crate) fn rest(&mut self, must: bool) {
         let idle = self.log.end() == std::mem::replace(&mut self.idle_since, self.log.end());
+        if self.site.condition.failure().is_some() {
+            return;
+        }
         if !(idle || must) || !self.is_awake() || !self.queue.is_empty() || self.core.is_syncing() {
             return;
         }

@@ -95,7 +95,9 @@ impl Tenant {
 
     /// The volume has another state: what takes up space and is not needed is given back.
     pub(crate) fn volume_moved(&mut self) {
-        self.log.reserve_ahead(self.site.condition.ahead_bytes());
+        if self.site.condition.failure().is_none() {
+            self.log.reserve_ahead(self.site.condition.ahead_bytes());
+        }
     }
 
     /// Persists where the log starts and how far it is durable, if that changed.

@@ -53,8 +53,16 @@ impl Connection {
         event
     }
 
+    /// Takes no request for so long. What is in work goes on, and is answered.
+    pub(super) fn mute(&mut self, throttle: Duration) {
+        if !throttle.is_zero() {
+            self.muted_until = self.muted_until.max(self.now) + throttle;
+            self.door.node.metrics.throttled(throttle);
+        }
+    }
+
     /// True while the connection is not to be heard. What is too short to sleep for is added up first.
-    fn is_muted(&mut self) -> bool {
+    pub(super) fn is_muted(&mut self) -> bool {
         let muted = self.muted_until > self.now + MUTED_MIN;
         if muted {
             self.arm(self.muted_until);

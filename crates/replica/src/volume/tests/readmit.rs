@@ -1,6 +1,8 @@
 //! Volumes and partitions that have failed, and the way back.
 
-use forebay_log::volume::{Cause, VolumeState};
+use forebay_base::WallTime;
+use forebay_log::RealDisk;
+use forebay_log::volume::{Cause, Entry, Ledger, VolumeState};
 
 use super::*;
 
@@ -107,6 +109,46 @@ fn what_was_acknowledged_and_is_gone_is_told_and_what_is_left_is_not_touched() {
     let partition = house.reopen(&partition).unwrap();
     assert_eq!(values(&partition.view(), Offset(0))[0], "kept");
     assert!(append(&partition, batch("new")).is_ok());
+}
+
+#[test]
+fn a_volume_that_fails_again_before_a_partition_is_opened_anew_shows_nothing_less() {
+    let house = House::new();
+    let partition = house.broken(0);
+    let segment =
+        house.dir.path().join("partitions").join(id(0).to_string()).join("00000000000000000000.log");
+    let kept = std::fs::read(&segment).unwrap();
+    house.readmit().unwrap();
+    (0..2).for_each(|_| house.volume().condition().note_fault());
+    eventually("two faults", || house.state() == VolumeState::Failed);
+    std::fs::write(&segment, b"").unwrap();
+    assert!(house.reopen(&partition).is_err());
+    assert_eq!(partition.view().high_watermark, Offset(1), "what was acknowledged is still promised");
+    std::fs::write(&segment, &kept).unwrap();
+    house.readmit().unwrap();
+    let partition = house.reopen(&partition).unwrap();
+    assert_eq!(values(&partition.view(), Offset(0))[0], "kept");
+}
+
+#[test]
+fn a_restart_alone_does_not_change_since_when() {
+    let since = WallTime(5_000);
+    for (before, full, settled, is_kept) in [
+        (VolumeState::Normal, false, VolumeState::Normal, true),
+        (VolumeState::Full, true, VolumeState::Full, true),
+        (VolumeState::Low, false, VolumeState::Normal, false),
+    ] {
+        let mut house = House::new();
+        assert!(house.stop(true));
+        let (mut ledger, _) = Ledger::open(&RealDisk, house.dir.path()).unwrap();
+        ledger.write(&Entry { state: before, since, cause: "a test".to_owned() }).unwrap();
+        drop(ledger);
+        Faults::set(&house.faults.full, full);
+        house.start_as(false);
+        eventually(&format!("{before} {full}: {settled}"), || house.state() == settled);
+        let report = house.volume().condition().report();
+        assert_eq!(report.since == since, is_kept, "{before} {settled}: {:?}", report.since);
+    }
 }
 
 #[test]
