@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use forebay_tests::{FsKind, Server, metric, run_to_end};
 
-use crate::client::{Client, Produced, SMALL};
+use crate::client::{Client, Produced};
 use crate::site::Site;
 use crate::volume::Volume;
 use crate::{MIB, full_for};
@@ -12,7 +12,8 @@ use crate::{MIB, full_for};
 /// Appends a second, by so many producers.
 const RATE: u64 = 1_000;
 const PRODUCERS: u64 = PARTITIONS as u64;
-const PARTITIONS: usize = 4;
+/// So many that none of them is slowed down for what it sends: a refused MiB costs a second.
+const PARTITIONS: usize = 16;
 
 /// Kinds of lines that one failing append may cause, with some air: the write, the roll, hints.
 const KINDS: u64 = 5;
@@ -50,7 +51,7 @@ fn work(server: &Server, client: &Client, is_refused: bool, lasts: Duration) -> 
             std::thread::spawn(move || {
                 let mut due = Instant::now();
                 while !over.load(Ordering::Relaxed) {
-                    let produced = client.produce(partition, SMALL);
+                    let produced = client.produce(partition, 1);
                     assert_eq!(produced != Produced::Stored, is_refused, "{produced:?}");
                     count.fetch_add(1, Ordering::Relaxed);
                     due += Duration::from_micros(1_000_000 * PRODUCERS / RATE);

@@ -7,12 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use forebay_base::Region;
-use rustix::fs::{Advice, FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{DirEntry, Disk, File, Lock, Open, Space};
 
 const PAGE_BYTES: u64 = 4096;
+
+/// How `statfs` tells ext4 (and 2 and 3) from others.
+const EXT4: rustix::fs::FsWord = 0xEF53;
 
 /// Pages probed by `is_cached` between the first and the last one.
 const PROBES_BETWEEN: u64 = 6;
@@ -114,6 +117,27 @@ impl RealFile {
         !matches!(outcome, Err(Errno::AGAIN))
     }
 
+    /// A sync that is under way while ext4 gives up its journal is told that all is well, and what it was for is lost
+    /// (decision 0011). This is an error from the moment on in which it has.
+    fn ask_whether_it_writes(&self) -> io::Result<()> {
+        if rustix::fs::fstatfs(&self.0)?.f_type != EXT4 {
+            return Ok(());
+        }
+        // A change of its inode takes the journal, which is where ext4 notices, and remembers it for all that follows ...
+        let (now, omitted) = (UTIME_NOW, UTIME_OMIT);
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: now },
+            last_modification: Timespec { tv_sec: 0, tv_nsec: omitted },
+        };
+        rustix::fs::futimens(&self.0, &times)?;
+        // ... as even a write of nothing.
+        match self.0.write_at(&[], 0) {
+            Err(error) if error.raw_os_error() != Some(Errno::BADF.raw_os_error()) => Err(error),
+            // A descriptor for reading cannot ask.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
         let zeros = vec![0u8; ZEROS_BYTES];
         let mut at = from;
@@ -151,14 +175,7 @@ impl File for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         rustix::fs::fdatasync(&self.0)?;
-        // A sync that is under way while ext4 gives up its journal is told that all is well, and what it was for is lost
-        // (measured, Linux 6.18). From then on the file system refuses to begin even a write of nothing, which takes less
-        // than a microsecond; its flags, as `statvfs` tells them, do not change.
-        match self.0.write_at(&[], 0) {
-            Err(error) if error.raw_os_error() != Some(Errno::BADF.raw_os_error()) => Err(error),
-            // A descriptor for reading cannot ask.
-            Ok(_) | Err(_) => Ok(()),
-        }
+        self.ask_whether_it_writes()
     }
 
     fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
