@@ -304,6 +304,7 @@ impl Reconciler {
             None => return self.openings.add(id),
         };
         self.map.publish(|places| drop(places.insert(id, Place::Tried(place))));
+        self.open_if_readmitted(id);
     }
 
     /// True if there is something to be read of it.

@@ -1,7 +1,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use forebay_base::DirectoryId;
+use forebay_base::{DirectoryId, PartitionId};
+use forebay_log::volume::VolumeState;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
@@ -21,6 +22,18 @@ impl Reconciler {
         let of =
             |(id, hosting): (&DirectoryId, &Hosting)| next(*id, hosting.volume.condition().readmissions());
         self.volumes.iter().map(of).collect()
+    }
+
+    /// A partition that was just opened only to be read, because its volume had failed, is opened anew if that has been
+    /// readmitted meanwhile: the news came before it was there.
+    pub(super) fn open_if_readmitted(&mut self, id: PartitionId) {
+        let has_failed = self.map.get(id).is_some_and(|hosted| hosted.has_failed());
+        let hosting = self.have.get(&id).and_then(|have| self.volumes.get(&have.directory));
+        let is_well =
+            hosting.is_some_and(|hosting| hosting.volume.condition().report().state != VolumeState::Failed);
+        if has_failed && is_well && self.is_open(id) {
+            self.open(id);
+        }
     }
 
     /// A volume was readmitted: what has failed on it is opened anew, and what could not be opened is tried again.
