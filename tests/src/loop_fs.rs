@@ -44,6 +44,7 @@ impl FsKind {
 #[derive(Debug)]
 pub struct LoopFs {
     home: TempDir,
+    image: PathBuf,
     kind: FsKind,
     bytes: u64,
     files: Option<u64>,
@@ -82,24 +83,40 @@ impl LoopFs {
     /// # Panics
     /// If a command fails; it says which.
     pub fn bounded(kind: FsKind, bytes: u64, files: Option<u64>) -> Self {
+        Self::made(kind, bytes, files, None)
+    }
+
+    /// An ext4 in an image that is there.
+    ///
+    /// # Panics
+    /// If a command fails; it says which.
+    pub fn over(image: PathBuf) -> Self {
+        Self::made(FsKind::Ext4, IMAGE_BYTES, None, Some(image))
+    }
+
+    fn made(kind: FsKind, bytes: u64, files: Option<u64>, image: Option<PathBuf>) -> Self {
         let home = tempfile::Builder::new().prefix("forebay-loop-").tempdir().expect("a temporary directory");
         // It waits for the end of its input, which comes when this process dies.
         let script = "trap '' INT TERM HUP; read -r _; umount --lazy \"$0/mnt\"; rm -rf \"$0\"";
         let mut sweeper = Command::new("sh");
         sweeper.args(["-c", script]).arg(home.path()).stdin(Stdio::piped());
         let sweeper = sweeper.stderr(Stdio::null()).spawn().expect("a shell");
-        let mut made = Self { home, kind, bytes, files, mounted: false, sweeper };
-        let image = std::fs::File::create(made.image()).expect("an image file");
-        image.set_len(bytes).expect("a sparse file");
+        let image = image.unwrap_or_else(|| {
+            let path = home.path().join("image");
+            let image = std::fs::File::create(&path).expect("an image file");
+            image.set_len(bytes).expect("a sparse file");
+            path
+        });
+        let mut made = Self { home, image, kind, bytes, files, mounted: false, sweeper };
         std::fs::create_dir(made.dir()).expect("a directory to mount on");
         match kind {
             FsKind::Ext4 => {
                 let files = files.map(|files| files.to_string());
                 let bound = files.as_ref().map_or(vec![], |files| vec!["-N", files]);
-                run("mkfs.ext4", &[&["-q", "-F", "-m", "0"], bound.as_slice()].concat(), &made.image());
+                run("mkfs.ext4", &[&["-q", "-F", "-m", "0"], bound.as_slice()].concat(), &made.image);
             }
-            FsKind::Btrfs => run("mkfs.btrfs", &["-q", "-f"], &made.image()),
-            FsKind::Xfs => run("mkfs.xfs", &["-q", "-f"], &made.image()),
+            FsKind::Btrfs => run("mkfs.btrfs", &["-q", "-f"], &made.image),
+            FsKind::Xfs => run("mkfs.xfs", &["-q", "-f"], &made.image),
             FsKind::Tmpfs => {}
         }
         made.mount();
@@ -111,10 +128,6 @@ impl LoopFs {
         self.home.path().join("mnt")
     }
 
-    fn image(&self) -> PathBuf {
-        self.home.path().join("image")
-    }
-
     /// Mounts it, which replays its journal; what was in memory is empty. The loop device goes away with the mount.
     ///
     /// # Panics
@@ -122,9 +135,8 @@ impl LoopFs {
     pub fn mount(&mut self) {
         match self.kind {
             FsKind::Ext4 | FsKind::Xfs | FsKind::Btrfs => {
-                let image = self.image();
                 let options = if self.kind == FsKind::Ext4 { "loop,errors=remount-ro" } else { "loop" };
-                run("mount", &["-o", options, path(&image)], &self.dir());
+                run("mount", &["-o", options, path(&self.image)], &self.dir());
             }
             FsKind::Tmpfs => {
                 let files = self.files.map_or(String::new(), |files| format!(",nr_inodes={files}"));

@@ -55,7 +55,7 @@ const FAULTS: [Fault; 6] = [
 ];
 
 /// Programs that the mounting tests call, and where Debian has them.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 10] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
     ("xfs_io", "xfsprogs"),
@@ -63,6 +63,8 @@ const TOOLS: [(&str, &str); 8] = [
     ("fsfreeze", "util-linux"),
     ("findmnt", "util-linux"),
     ("strace", "strace"),
+    ("nbdkit", "nbdkit"),
+    ("nbdfuse", "libnbd-bin"),
     ("mount", "mount"),
 ];
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use forebay_tests::{LoopFs, Server};
 
+use crate::device::Device;
+
 /// Long enough for strace to have every thread.
 const SETTLES: Duration = Duration::from_millis(300);
 
@@ -14,33 +16,38 @@ pub(crate) enum Sort {
     SyncFails,
     /// The file system shuts down: every call fails (EIO).
     ShutDown,
+    /// The device fails: every write to it is answered with EIO.
+    DeviceFails,
     /// The file system meets an error of its own and becomes read-only (EROFS).
     ReadOnly,
 }
 
 /// A fault that lasts until it is dropped, after its server was killed.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct Fault<'a> {
     tracer: Option<Child>,
+    device: &'a Device,
 }
 
 impl Sort {
-    pub(crate) const ALL: [Self; 3] = [Self::SyncFails, Self::ShutDown, Self::ReadOnly];
+    pub(crate) const ALL: [Self; 4] = [Self::SyncFails, Self::ShutDown, Self::DeviceFails, Self::ReadOnly];
 
     /// Makes it go wrong; it has begun when this returns.
-    pub(crate) fn inject(self, server: &Server, fs: &LoopFs) -> Fault {
-        let fail: fn(&LoopFs) = match self {
-            Self::SyncFails => return Fault { tracer: Some(fail_syncs(server, &fs.dir())) },
-            Self::ShutDown => LoopFs::cut_power,
-            Self::ReadOnly => LoopFs::abort,
-        };
-        fail(fs);
-        Fault { tracer: None }
+    pub(crate) fn inject<'a>(self, server: &Server, fs: &LoopFs, device: &'a Device) -> Fault<'a> {
+        let mut tracer = None;
+        match self {
+            Self::SyncFails => tracer = Some(fail_syncs(server, &fs.dir())),
+            Self::ShutDown => fs.cut_power(),
+            Self::DeviceFails => device.fail(),
+            Self::ReadOnly => fs.abort(),
+        }
+        Fault { tracer, device }
     }
 }
 
-impl Drop for Fault {
+impl Drop for Fault<'_> {
     fn drop(&mut self) {
+        self.device.heal();
         if let Some(tracer) = &mut self.tracer {
             // It ends with the process that it traces.
             let _ = tracer.kill();

@@ -1,9 +1,10 @@
-//! A disk that fails under a server that goes on: every sync fails, its file system shuts down or becomes read-only. The
+//! A disk that fails under a server that goes on: every sync fails, its device fails, its file system shuts
+//! down or becomes read-only. The
 //! volume is shown Failed, another data directory does not notice, and after a restart on the healed disk, and readmitting it
 //! where it still counts as failed, everything that was acknowledged is there, once, in order.
 //!
-//! Needs root, loop mounts, `strace` and `xfs_io`: `cargo xtask faults live_faults` runs it. `FOREBAY_FAULT_ROUNDS`
-//! (default 3) is how many faults there are, of each sort in turn; `FOREBAY_FAULT_SEED` gives their moments again.
+//! Needs root, loop mounts, `strace`, `xfs_io`, `nbdkit` and `nbdfuse`: `cargo xtask faults live_faults` runs it. `FOREBAY_FAULT_ROUNDS`
+//! (default 4) is how many faults there are, of each sort in turn; `FOREBAY_FAULT_SEED` gives their moments again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,6 +13,7 @@
     reason = "tests stand outside the product: they panic, read clocks and print"
 )]
 
+mod device;
 mod faults;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 use forebay_client::NewTopic;
 use forebay_tests::{Dice, FsKind, Load, LoopFs, Server, check_numbered, forebay, get, run_to_end};
 
+use device::Device;
 use faults::Sort;
 
 const TOPIC: &str = "load";
@@ -37,7 +40,7 @@ const GOES_ON_WITHIN: Duration = Duration::from_secs(5);
 #[test]
 #[ignore = "needs root and loop mounts: cargo xtask faults live_faults"]
 fn a_disk_that_fails_loses_nothing_that_was_acknowledged() {
-    let rounds = std::env::var("FOREBAY_FAULT_ROUNDS").map_or(3, |text| text.parse().expect("a number"));
+    let rounds = std::env::var("FOREBAY_FAULT_ROUNDS").map_or(4, |text| text.parse().expect("a number"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(run(rounds));
 }
@@ -47,11 +50,13 @@ struct Site {
     server: Server,
     sound: LoopFs,
     failing: LoopFs,
+    device: Device,
 }
 
 impl Site {
     fn start() -> Self {
-        let (sound, failing) = (LoopFs::new(FsKind::Ext4), LoopFs::new(FsKind::Ext4));
+        let (sound, device) = (LoopFs::new(FsKind::Ext4), Device::start());
+        let failing = LoopFs::over(device.image());
         let mut server = Server::prepare(&[
             ("metadata.log.preallocated.bytes", "4194304"),
             ("metadata.snapshot.preallocated.bytes", "4194304"),
@@ -60,7 +65,7 @@ impl Site {
         server.flags(&["--data-dir", failing.dir().join("data").to_str().unwrap()]);
         server.spawn();
         server.wait_ready();
-        Self { server, sound, failing }
+        Self { server, sound, failing, device }
     }
 
     /// States of the two volumes.
@@ -104,7 +109,7 @@ async fn run(rounds: usize) {
         let failing = site.failing(&id);
         assert!(failing.contains(&true) && failing.contains(&false), "partitions lie on both volumes");
 
-        let fault = sort.inject(&site.server, &site.failing);
+        let fault = sort.inject(&site.server, &site.failing, &site.device);
         let injected = Instant::now();
         while site.states()[1] != "Failed" {
             assert!(injected.elapsed() < SHOWN_WITHIN, "{when}: shown {:?}", site.states());
