@@ -2,7 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use forebay_records::BatchBuilder;
+use forebay_tests::requests::produce;
 use forebay_tests::{FsKind, Server, metric, run_to_end};
+use forebay_wire::kafka::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use forebay_wire::kafka::produce::ProduceRequest;
 
 use crate::client::{Client, Produced};
 use crate::site::Site;
@@ -136,6 +140,34 @@ fn a_producer_may_be_told_to_give_up_and_no_topic_is_made_on_a_full_volume() {
     volume.free_but(0);
     client.back();
     assert_eq!(client.create_topic("late").0, 0);
+}
+
+/// Each version has its own way to say that a disk is full; who wants no answer is cut off.
+#[test]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
+fn every_way_to_append_is_refused_in_its_own() {
+    let volume = Volume::new(FsKind::Tmpfs);
+    let site = Site::start(&volume);
+    let _topic = Client::new(&site.server, "old", 1, &[]);
+    volume.fill();
+    site.shown_full("old");
+    let record = BatchBuilder::new().record(1, None, Some(b"v")).build().expect("a small batch");
+    let mut conn = site.server.conn();
+    for (version, code) in [(3, 6), (4, 56), (7, 56), (8, 56), (11, 56)] {
+        let answer = conn.call(version, &produce("old", 0, record.clone()));
+        let refused = &answer.responses[0].partition_responses[0];
+        assert_eq!(refused.error_code, code, "version {version}");
+        let sentence = refused.error_message.as_deref().unwrap_or_default();
+        assert_eq!(sentence.contains("is full"), version >= 8, "version {version}: {sentence}");
+        assert!(answer.throttle_time_ms > 0, "version {version}");
+    }
+    conn.send(8, &ProduceRequest { acks: 0, ..produce("old", 0, record) });
+    assert!(conn.receive().expect("it is closed in order").is_none());
+    let topics = vec![CreatePartitionsTopic { name: "old".into(), count: 2, assignments: None }];
+    let request = CreatePartitionsRequest { topics, timeout_ms: 5_000, validate_only: false };
+    let refused = site.server.conn().call(3, &request).results.remove(0);
+    let sentence = refused.error_message.as_deref().unwrap_or_default();
+    assert!(refused.error_code == 44 && sentence.contains("is full"), "{} {sentence}", refused.error_code);
 }
 
 #[test]
