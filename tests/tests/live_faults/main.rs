@@ -104,7 +104,7 @@ async fn run(rounds: usize) {
     for round in 0..rounds {
         let sort = Sort::ALL[round % Sort::ALL.len()];
         let when = format!("round {round}, {sort:?}");
-        until_all_go_on(&load, &[true; PARTITIONS as usize], &when).await;
+        until_all_go_on(&site, &load, &[true; PARTITIONS as usize], &when).await;
         tokio::time::sleep(Duration::from_millis(dice.pick(0, 500) as u64)).await;
         let failing = site.failing(&id);
         assert!(failing.contains(&true) && failing.contains(&false), "partitions lie on both volumes");
@@ -119,7 +119,7 @@ async fn run(rounds: usize) {
         slowest = slowest.max(shown);
         by_sort.entry(format!("{sort:?}")).or_insert_with(Vec::new).push(shown);
         let sound: Vec<bool> = failing.iter().map(|failing| !failing).collect();
-        until_all_go_on(&load, &sound, &when).await;
+        until_all_go_on(&site, &load, &sound, &when).await;
         assert_eq!(site.states(), ["Normal", "Failed"], "{when}: the other one is well");
 
         site.server.kill();
@@ -137,7 +137,7 @@ async fn run(rounds: usize) {
         }
         load.check_ends(&client, &acknowledged, &when).await;
     }
-    until_all_go_on(&load, &[true; PARTITIONS as usize], "in the end").await;
+    until_all_go_on(&site, &load, &[true; PARTITIONS as usize], "in the end").await;
     let (mut acknowledged, mut found) = (0, 0);
     for (partition, sure) in load.stop().await {
         acknowledged += sure;
@@ -153,12 +153,17 @@ async fn run(rounds: usize) {
 }
 
 /// Waits until each of these producers was acknowledged something more.
-async fn until_all_go_on(load: &Load, which: &[bool], when: &str) {
+async fn until_all_go_on(site: &Site, load: &Load, which: &[bool], when: &str) {
     let (began, before) = (Instant::now(), load.acknowledged());
     let stands = |partition: usize| which[partition] && load.acknowledged()[partition] == before[partition];
     while let Some(partition) = (0..which.len()).find(|partition| stands(*partition)) {
         let waited = began.elapsed();
-        assert!(waited < GOES_ON_WITHIN, "{when}: partition {partition} stands still: {:?}", load.fault());
+        assert!(
+            waited < GOES_ON_WITHIN,
+            "{when}: partition {partition} stands still: {:?} {:?}",
+            load.fault(),
+            get(site.server.http(), &format!("/v1/topics/{TOPIC}/partitions"))
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
