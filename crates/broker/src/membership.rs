@@ -54,10 +54,14 @@ impl Membership {
 
     /// Registers, or, where there is no working metadata log, goes on as the member that the last Image knows.
     pub(crate) async fn join_or_make_do(&self, controller: &Controller) -> Result<Joined, NodeError> {
-        let outage = controller.outage().borrow().clone();
-        let Some(outage) = outage else {
-            let (epoch, image) = self.join(controller).await?;
-            return Ok(Joined { epoch, image, late: false });
+        let mut begun = controller.outage();
+        let outage = tokio::select! {
+            biased;
+            Ok(outage) = begun.wait_for(Option::is_some) => Option::clone(&outage).unwrap_or_default(),
+            joined = self.join(controller) => {
+                let (epoch, image) = joined?;
+                return Ok(Joined { epoch, image, late: false });
+            }
         };
         let image = controller.image().borrow().clone();
         match image.brokers.get(&self.node) {

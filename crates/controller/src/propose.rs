@@ -43,8 +43,9 @@ pub enum ProposeError {
         /// The most that fit.
         max: u64,
     },
-    /// The leadership moved on while the command was being committed. It may have been carried out.
-    #[error("the leader of the metadata quorum changed meanwhile; the outcome is not known")]
+    /// The leadership moved on, or the metadata log failed, while the command was being committed. It may have been
+    /// carried out.
+    #[error("the metadata quorum was lost meanwhile; the outcome is not known")]
     OutcomeUnknown,
     /// The controller was shut down. The command may have been carried out.
     #[error("the controller has stopped")]
@@ -109,6 +110,8 @@ enum Fate {
 enum Quorum {
     Ready(Running),
     Elsewhere(u64),
+    /// There is an outage, because of this.
+    Down(Arc<str>),
 }
 
 impl Decider {
@@ -132,6 +135,10 @@ impl Decider {
                 Quorum::Ready(running) => running,
                 Quorum::Elsewhere(leader) => {
                     self.answer_pending(&ProposeError::NotLeader { leader });
+                    continue;
+                }
+                Quorum::Down(reason) => {
+                    self.answer_pending(&ProposeError::Down { reason });
                     continue;
                 }
             };
@@ -169,8 +176,19 @@ impl Decider {
     }
 
     /// Waits until this node leads and its machine has all that is committed. A refusal decided after that is as good
-    /// as one that was committed itself.
+    /// as one that was committed itself. An outage is not waited for.
     async fn quorum(&self) -> Quorum {
+        let mut outage = self.shared.outage.subscribe();
+        tokio::select! {
+            biased;
+            Ok(reason) = outage.wait_for(Option::is_some) => {
+                Quorum::Down(Option::clone(&reason).unwrap_or_default())
+            }
+            quorum = self.working_quorum() => quorum,
+        }
+    }
+
+    async fn working_quorum(&self) -> Quorum {
         let mut running = self.shared.running.subscribe();
         loop {
             let current = running.borrow_and_update().clone();
@@ -261,7 +279,7 @@ impl Decider {
         match self.quorum().await {
             Quorum::Ready(_) if self.shared.publisher.newest().proposal == proposal => Fate::Applied,
             Quorum::Ready(_) => Fate::Lost,
-            Quorum::Elsewhere(_) => Fate::Unknown,
+            Quorum::Elsewhere(_) | Quorum::Down(_) => Fate::Unknown,
         }
     }
 }

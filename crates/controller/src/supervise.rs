@@ -89,14 +89,23 @@ impl Supervisor {
                 Err(failure) => failure,
             },
         };
-        let Ok(newest) = self.look().await else { return Err(failure) };
-        if !newest.image.is_formatted() {
+        self.make_do().await;
+        if self.shared.publisher.is_closed() {
             return Err(failure);
         }
-        self.shared.publisher.make_do(newest);
         self.note_failure(&failure.to_string());
-        self.note_outage(&failure.to_string());
+        self.note_outage(&failure.to_string()).await;
         Ok(())
+    }
+
+    /// Who has no Image yet gets what the disk says, if that can be read.
+    async fn make_do(&self) {
+        if self.shared.publisher.is_closed()
+            && let Ok(newest) = self.look().await
+            && newest.image.is_formatted()
+        {
+            self.shared.publisher.make_do(newest);
+        }
     }
 
     /// Reads the Image without writing.
@@ -155,7 +164,7 @@ impl Supervisor {
                 let barred = self.shared.bar.borrow().clone();
                 if let Some(reason) = barred {
                     // To retire may take a while on a disk like this, and nobody is to wait for it.
-                    self.note_outage(&reason);
+                    self.note_outage(&reason).await;
                 }
                 self.retire(running).await;
                 match ended {
@@ -164,7 +173,7 @@ impl Supervisor {
                         self.note_failure(&reason);
                         failed_starts = if self.worked { 0 } else { failed_starts + 1 };
                         if failed_starts >= FAILED_STARTS_MAX {
-                            self.note_outage(&reason);
+                            self.note_outage(&reason).await;
                         }
                     }
                     Ended::Barred => {}
@@ -191,7 +200,7 @@ impl Supervisor {
                     failed_starts += 1;
                     self.note_failure(&error.to_string());
                     if failed_starts >= FAILED_STARTS_MAX {
-                        self.note_outage(&error.to_string());
+                        self.note_outage(&error.to_string()).await;
                     }
                 }
             }
@@ -206,7 +215,7 @@ impl Supervisor {
             let barred = bar.borrow_and_update().clone();
             let Some(reason) = barred else { return Leave::Given { late } };
             late = true;
-            self.note_outage(&reason);
+            self.note_outage(&reason).await;
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Leave::Stopped,
@@ -218,7 +227,8 @@ impl Supervisor {
     }
 
     /// Ends with the first catch-up of a Raft task.
-    fn note_outage(&self, reason: &str) {
+    async fn note_outage(&self, reason: &str) {
+        self.make_do().await;
         let sentence = format!(
             "the metadata log cannot be written: reads go on with the metadata of before, records are refused, and no \
              topic can be changed, because {reason}"

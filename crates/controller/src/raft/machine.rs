@@ -77,6 +77,11 @@ impl Publisher {
         self.stage().phase == Phase::Open
     }
 
+    /// True while no Image has been handed out, not even one that was read without a quorum.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stage().phase == Phase::Closed
+    }
+
     /// From now on Images are handed out: the machine has caught up with the quorum.
     pub(crate) fn open(&self) {
         let mut stage = self.stage();

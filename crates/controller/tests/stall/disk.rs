@@ -1,10 +1,10 @@
-//! The real file system, whose syncs wait on demand.
+//! The real file system, whose syncs wait, and whose writes fail, on demand.
 
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use forebay_base::Region;
@@ -13,19 +13,46 @@ use forebay_log::{DirEntry, Disk, File, Lock, Open, RealDisk, Space};
 const STEP: Duration = Duration::from_millis(2);
 const STALL_STEPS_MAX: u32 = 5_000;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct StallingDisk {
     stalled: Arc<AtomicBool>,
+    /// So many writes and syncs succeed before all fail; [`HEALTHY`] if none do.
+    good_calls: Arc<AtomicU32>,
 }
+
+const HEALTHY: u32 = u32::MAX;
 
 /// While it lives no sync ends.
 pub(crate) struct Stall(Arc<AtomicBool>);
+
+impl Default for StallingDisk {
+    fn default() -> Self {
+        Self { stalled: Arc::default(), good_calls: Arc::new(AtomicU32::new(HEALTHY)) }
+    }
+}
 
 impl StallingDisk {
     /// No sync ends before the returned value is dropped, or ten seconds have passed.
     pub(crate) fn stall(&self) -> Stall {
         self.stalled.store(true, Ordering::SeqCst);
         Stall(self.stalled.clone())
+    }
+
+    /// After so many more, no write and no sync succeeds before [`StallingDisk::heal`].
+    pub(crate) fn fail_after(&self, good_calls: u32) {
+        self.good_calls.store(good_calls, Ordering::SeqCst);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.good_calls.store(HEALTHY, Ordering::SeqCst);
+    }
+
+    fn call(&self) -> io::Result<()> {
+        let spend = |left: u32| (left != HEALTHY).then(|| left.saturating_sub(1));
+        match self.good_calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend) {
+            Ok(0) => Err(io::Error::from_raw_os_error(5)),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -38,13 +65,13 @@ impl Drop for Stall {
 #[derive(Debug)]
 struct StallingFile {
     file: Arc<dyn File>,
-    stalled: Arc<AtomicBool>,
+    disk: StallingDisk,
 }
 
 impl Disk for StallingDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
         let file = RealDisk.open(path, how)?;
-        Ok(Arc::new(StallingFile { file, stalled: self.stalled.clone() }))
+        Ok(Arc::new(StallingFile { file, disk: self.clone() }))
     }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         RealDisk.create_dir(path)
@@ -86,6 +113,7 @@ impl Region for StallingFile {
 
 impl File for StallingFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.disk.call()?;
         self.file.write_at(at, parts)
     }
     fn len(&self) -> io::Result<u64> {
@@ -97,11 +125,12 @@ impl File for StallingFile {
     fn sync(&self) -> io::Result<()> {
         // Not for ever: a controller that waits on its own thread shall fail its test and not hang it.
         for _ in 0..STALL_STEPS_MAX {
-            if !self.stalled.load(Ordering::SeqCst) {
+            if !self.disk.stalled.load(Ordering::SeqCst) {
                 break;
             }
             std::thread::sleep(STEP);
         }
+        self.disk.call()?;
         self.file.sync()
     }
     fn allocate(&self, at: u64, len: u64) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! A disk that stops answering, under a controller with real threads.
+//! A disk that stops answering, or takes nothing, under a controller with real threads.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -86,7 +86,7 @@ fn create(number: u8) -> Command {
     }
 }
 
-async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
+async fn open(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
     let env = ControllerEnv {
         disk: Arc::new(disk.clone()),
         clock: Arc::new(SystemClock(StdInstant::now())),
@@ -98,7 +98,11 @@ async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
         snapshot_bytes: 1 << 16,
         ..ControllerConfig::new(dir.join("metadata"), NodeId(1))
     };
-    let controller = Controller::start(env, config).await.unwrap();
+    Controller::start(env, config).await.unwrap()
+}
+
+async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
+    let controller = open(disk, dir).await;
     let format = Command::Format { cluster: ClusterId(Id128([9; 16])), feature_level: 1 };
     assert_eq!(controller.propose(format).await, Ok(Reply::Format(Ok(()))));
     let register = Command::RegisterBroker {
@@ -159,4 +163,42 @@ async fn a_raft_task_that_dies_over_a_stalled_call_is_followed_when_that_call_is
     assert!(matches!(controller.propose(create(2)).await, Ok(Reply::CreateTopics(_))));
     assert!(controller.status().restarts > 0);
     controller.shutdown().await;
+}
+
+/// Nothing on record says that the disk has failed: a start finds it out, with whichever of its calls.
+#[tokio::test]
+async fn a_disk_that_takes_nothing_from_a_start_on_is_an_outage_with_the_image_that_it_has() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), StallingDisk::default());
+    let controller = start(&disk, dir.path()).await;
+    assert!(matches!(controller.propose(create(1)).await, Ok(Reply::CreateTopics(_))));
+    controller.shutdown().await;
+    let mut good_calls = 0;
+    loop {
+        disk.fail_after(good_calls);
+        let began = StdInstant::now();
+        let controller = open(&disk, dir.path()).await;
+        let outcome = controller.propose(create(2)).await;
+        let took = began.elapsed();
+        if let Err(error) = &outcome {
+            let told = matches!(error, ProposeError::Down { .. } | ProposeError::OutcomeUnknown);
+            assert!(told && took < Duration::from_secs(5), "{good_calls}: {error:?} after {took:?}");
+            assert!(controller.outage().borrow().is_some(), "{good_calls}");
+            assert!(
+                controller.image().borrow().topic_named("topic-1").is_some(),
+                "{good_calls}: the last Image"
+            );
+        }
+        disk.heal();
+        let mut outage = controller.outage();
+        let ended = outage.wait_for(Option::is_none);
+        tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap().unwrap();
+        assert!(controller.propose(create(1)).await.is_ok());
+        assert!(controller.image().borrow().topic_named("topic-1").is_some());
+        controller.shutdown().await;
+        if outcome.is_ok() {
+            break;
+        }
+        good_calls += 1;
+    }
+    assert!(good_calls > 4, "{good_calls} are too few to have met each way in which a start fails");
 }
