@@ -64,6 +64,8 @@ struct State {
     /// The power goes with the call of this number.
     cut_at: Option<u64>,
     dead: bool,
+    /// From the call of this number on, nothing that changes something succeeds.
+    refusing_from: Option<u64>,
     plan: Plan,
     phase: String,
     /// Syncs of each kind since the phase began.
@@ -124,7 +126,9 @@ impl Shared {
         state.calls.push(call);
         self.trace
             .event(format_args!("disk {number} {call:?} {} {detail}", path.to_str().unwrap_or_default()));
-        let begun = Begun { fault: state.plan.strike(call, path), cut: state.cut_at == Some(number) };
+        let refused = state.refusing_from.is_some_and(|from| from <= number) && call.is_write();
+        let fault = state.plan.strike(call, path).or(refused.then_some(Fault::DEVICE));
+        let begun = Begun { fault, cut: state.cut_at == Some(number) };
         Ok((state, begun))
     }
 
@@ -162,6 +166,7 @@ impl SimDisk {
             calls: Vec::new(),
             cut_at: None,
             dead: false,
+            refusing_from: None,
             plan: Plan::default(),
             phase: String::new(),
             synced: BTreeMap::new(),
@@ -230,9 +235,17 @@ impl SimDisk {
         self.shared.lock().plan.add(planned);
     }
 
+    /// From the call of this number on (counted as in [`SimDisk::cut_at`]) the device takes nothing: every call that
+    /// must write to it fails, and what it holds can be read.
+    pub fn refuse_from(&self, number: u64) {
+        self.shared.lock().refusing_from = Some(number);
+    }
+
     /// Forgets all planned faults: the disk is healthy again.
     pub fn heal(&self) {
-        self.shared.lock().plan.clear();
+        let mut state = self.shared.lock();
+        state.plan.clear();
+        state.refusing_from = None;
     }
 
     /// Names what the code under test is asked to do next, for [`SyncSite`].

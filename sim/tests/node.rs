@@ -10,6 +10,7 @@ use forebay_broker::{Config, Env, ListenerConfig, Node, NodeError};
 use forebay_client::{Client, ClientConfig, FetchOptions, NewTopic, Producer, ProducerConfig};
 use forebay_log::Disk;
 use forebay_records::BatchBuilder;
+use forebay_sim::disk::Survivors;
 use forebay_sim::{World, run};
 use forebay_wire::kafka::fetch::FetchRequest;
 use forebay_wire::kafka::metadata::{MetadataRequest, MetadataRequestTopic};
@@ -178,4 +179,38 @@ fn who_sends_records_where_space_is_short_is_not_heard_for_a_while() {
         drop((writer, other));
         stop(node).await;
     });
+}
+
+/// Nothing on record says that the device fails: the start finds it out, with whichever of its calls.
+#[test]
+fn a_start_on_a_disk_that_takes_nothing_serves_reads() {
+    for clean in [true, false] {
+        run(16, |world| async move {
+            let node = start(&world, config(&["/data"])).await.unwrap();
+            let writer = client(&world).await;
+            writer.create_topic(&NewTopic::named("kept"), false).await.unwrap();
+            produce(&writer, "kept", 0).await;
+            drop(writer);
+            if clean {
+                stop(node).await;
+            }
+            let left = world.disk.restart_with(Survivors::Everything);
+            let mut good_calls = 0;
+            loop {
+                let disk = left.restart_with(Survivors::Everything);
+                disk.refuse_from(good_calls);
+                let world = World { disk, ..World::new(good_calls) };
+                let node = start(&world, config(&["/data"])).await;
+                let node = node.unwrap_or_else(|error| panic!("clean {clean}, {good_calls} calls: {error}"));
+                let calls = world.disk.calls().len() as u64;
+                assert_eq!(ends(&client(&world).await, "kept", 1).await, [1], "clean {clean}, {good_calls}");
+                world.disk.heal();
+                stop(node).await;
+                if calls < good_calls {
+                    break;
+                }
+                good_calls += 1;
+            }
+        });
+    }
 }

@@ -18,7 +18,7 @@ use forebay_base::{ClusterId, DirectoryId, Id128, NodeId, PartitionId};
 
 use crate::disk::{Disk, Lock, Open, Space};
 use crate::error::DirError;
-use crate::sealed::{Format, Unsound, create_dirs, read_file, remove_if_there, write_all, write_file};
+use crate::sealed::{CreateDirError, Format, Unsound, create_dirs, read_file, remove_if_there, write_all, write_file};
 use crate::volume::{ByteCount, Call, Meaning, VOLUME_BYTES_MIN, meaning};
 
 /// Newest version of the data directory that this build reads and writes.
@@ -60,7 +60,12 @@ impl DataDir {
     /// is taken also if its file system takes no writes.
     /// [`DirError::InUse`] if another process has it.
     pub fn lock(disk: Arc<dyn Disk>, path: &Path, pid: u32) -> Result<Self, DirError> {
-        create_dirs(disk.as_ref(), path).map_err(|error| DirError::io("create", path)(error.into()))?;
+        let mut failed = match create_dirs(disk.as_ref(), path) {
+            // It is there, and its name was meant to be made sure of once more.
+            Err(CreateDirError::Sync(error)) if has_failed(&error) && disk.exists(path).unwrap_or(false) => true,
+            Err(error) => return Err(DirError::io("create", path)(error.into())),
+            Ok(()) => false,
+        };
         let lock_path = path.join("forebay.lock");
         match disk.open(&lock_path, Open::CreateOrWrite) {
             Err(error) if !has_failed(&error) => {
@@ -78,11 +83,11 @@ impl DataDir {
         };
         sign(disk.as_ref(), &lock_path, pid).map_err(DirError::io("write", &lock_path))?;
         // A process that was killed may have made names here, the identity's too, that are not durable yet.
-        let failed = match disk.sync_dir(path) {
-            Err(error) if has_failed(&error) => true,
+        match disk.sync_dir(path) {
+            Err(error) if has_failed(&error) => failed = true,
             Err(error) => return Err(DirError::io("sync", path)(error)),
-            Ok(()) => false,
-        };
+            Ok(()) => {}
+        }
         Ok(Self { disk, path: path.to_path_buf(), failed: AtomicBool::new(failed), _lock: lock })
     }
 

@@ -66,6 +66,11 @@ impl Call {
             | Call::DropCache => false,
         }
     }
+
+    /// True if the device must take something for it. Opening may make a file, or not.
+    pub(super) fn is_write(self) -> bool {
+        self.changes() && self != Call::Open
+    }
 }
 
 /// What goes wrong.
