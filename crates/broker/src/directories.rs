@@ -1,10 +1,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forebay_base::{ClusterId, DirectoryId, NodeId, fresh_id};
+use forebay_base::{ClusterId, DirectoryId, NodeId, WallTime, fresh_id};
 use forebay_controller::store;
-use forebay_log::volume::{Cause, Ledger, VolumeState};
+use forebay_log::volume::{Cause, Ledger, Neighbour, Neighbours, VolumeState};
 use forebay_log::{DataDir, DirError, Identity};
+use forebay_replica::Found;
 
 use crate::Env;
 
@@ -15,6 +16,8 @@ pub(crate) struct Directory {
     pub(crate) id: DirectoryId,
     /// Formatted by this start: nothing is in it, so nothing needs to be checked.
     fresh: bool,
+    /// Since when it has failed, if it or another one remembers that.
+    failed_since: Option<WallTime>,
 }
 
 impl Directory {
@@ -23,21 +26,35 @@ impl Directory {
     pub(crate) fn take_clean(&self) -> Result<bool, DirError> {
         Ok(self.fresh || self.data.take_clean_mark()?)
     }
-}
 
-impl Directory {
-    /// Why nothing may be written to it before it is readmitted, as far as the start knows.
-    pub(crate) fn why_failed(&self, env: &Env) -> Option<Arc<str>> {
-        let path = self.data.path();
-        let known = Ledger::peek(&*env.disk, path).ok().flatten();
-        let had_failed = known.is_some_and(|entry| entry.state == VolumeState::Failed);
-        let because = |cause: Cause| format!("the disk of {} has failed ({cause})", path.display()).into();
-        match (had_failed, self.data.has_failed()) {
-            (true, _) => Some(because(Cause::HadFailed)),
-            (false, true) => Some(because(Cause::ReadOnly)),
-            (false, false) => None,
+    /// What the start knows of its volume so far.
+    pub(crate) fn found(&self) -> Found {
+        match self.failed_since {
+            Some(since) => Found::Failed { since },
+            None if self.data.has_failed() => Found::Refused,
+            None => Found::Nothing,
         }
     }
+
+    /// Why nothing may be written to it before it is readmitted, as far as the start knows.
+    pub(crate) fn why_failed(&self) -> Option<Arc<str>> {
+        let cause = match self.found() {
+            Found::Failed { .. } => Cause::HadFailed,
+            Found::Refused => Cause::ReadOnly,
+            Found::Nothing => return None,
+        };
+        Some(format!("the disk of {} has failed ({cause})", self.data.path().display()).into())
+    }
+}
+
+/// The data directories of a node, as a start finds them.
+#[derive(Debug)]
+pub(crate) struct Directories {
+    /// Whose they are.
+    pub(crate) cluster: ClusterId,
+    pub(crate) all: Vec<Arc<Directory>>,
+    /// Directories that had failed, as others remember: also such as are not here.
+    pub(crate) remembered: Vec<Neighbour>,
 }
 
 /// Why the data directories cannot be used together.
@@ -106,11 +123,7 @@ pub(crate) fn with_metadata<'a>(
 }
 
 /// Locks every data directory and formats those that are fresh. All of them carry the same cluster and node.
-pub(crate) fn open(
-    env: &Env,
-    paths: &[PathBuf],
-    node: NodeId,
-) -> Result<(ClusterId, Vec<Directory>), DirectoriesError> {
+pub(crate) fn open(env: &Env, paths: &[PathBuf], node: NodeId) -> Result<Directories, DirectoriesError> {
     let pid = std::process::id();
     let mut locked = Vec::with_capacity(paths.len());
     for path in paths {
@@ -120,15 +133,32 @@ pub(crate) fn open(
     }
     let known = locked.iter().find_map(|(_, identity)| identity.as_ref().map(|identity| identity.cluster));
     let cluster = known.unwrap_or_else(|| ClusterId(fresh_id(&*env.rng)));
-    let mut directories: Vec<Directory> = Vec::with_capacity(locked.len());
+    let mut all: Vec<Directory> = Vec::with_capacity(locked.len());
     for (data, identity) in locked {
         let directory = identify(env, data, identity, cluster, node)?;
-        if directories.iter().any(|other| other.id == directory.id) {
+        if all.iter().any(|other| other.id == directory.id) {
             return Err(DirectoriesError::Twice(directory.data.path().to_owned()));
         }
-        directories.push(directory);
+        all.push(directory);
     }
-    Ok((cluster, directories))
+    // One that cannot be read remembers nothing.
+    let remembered: Vec<Neighbour> = all
+        .iter()
+        .flat_map(|directory| Neighbours::peek(&*env.disk, directory.data.path()).unwrap_or_default())
+        .collect();
+    for directory in &mut all {
+        directory.failed_since = failed_since(env, directory, &remembered);
+    }
+    Ok(Directories { cluster, all: all.into_iter().map(Arc::new).collect(), remembered })
+}
+
+/// Since when a directory has failed, if it or another one remembers that. Where it was written after the other one took
+/// note, it was let in again meanwhile, and its own word counts.
+fn failed_since(env: &Env, directory: &Directory, remembered: &[Neighbour]) -> Option<WallTime> {
+    let (writes, own) = Ledger::peek(&*env.disk, directory.data.path()).unwrap_or_default();
+    let own = own.filter(|entry| entry.state == VolumeState::Failed).map(|entry| entry.since);
+    let of_it = remembered.iter().filter(|note| note.directory == directory.id && note.writes >= writes);
+    own.or_else(|| of_it.map(|note| note.since).max())
 }
 
 fn identify(
@@ -141,7 +171,7 @@ fn identify(
     let Some(identity) = identity else {
         let id = DirectoryId(fresh_id(&*env.rng));
         data.format(&Identity { cluster, node, directory: id })?;
-        return Ok(Directory { data, id, fresh: true });
+        return Ok(Directory { data, id, fresh: true, failed_since: None });
     };
     let foreign = |found: String, expected: String| DirectoriesError::Foreign {
         path: Path::to_owned(data.path()),
@@ -154,7 +184,7 @@ fn identify(
     if identity.node != node {
         return Err(foreign(format!("node {}", identity.node), format!("node {node} (node.id)")));
     }
-    Ok(Directory { id: identity.directory, fresh: false, data })
+    Ok(Directory { id: identity.directory, fresh: false, failed_since: None, data })
 }
 
 /// Writes the mark of a clean stop; called last, when everything else is on the disk.

@@ -22,6 +22,7 @@ mod kafka;
 mod membership;
 mod metadata_volume;
 mod metrics;
+mod neighbours;
 mod node;
 mod opening;
 mod partitions;

@@ -5,19 +5,20 @@ use std::time::Duration;
 use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError, StartError};
 use forebay_link::Listener;
 use forebay_log::DirError;
-use forebay_log::volume::{Marks, VolumeState};
+use forebay_log::volume::{Marks, Neighbour, VolumeState};
 use forebay_meta::{Endpoint, Image};
 use forebay_replica::{Condition, Report};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::directories::{self, DirectoriesError, Directory};
+use crate::directories::{self, Directories, DirectoriesError, Directory};
 use crate::heartbeat::{self, Heartbeats};
 use crate::kafka::{self, Budget, Connections, FetchSessions, ProducerIds, SlowRequests};
 use crate::membership::Membership;
 use crate::metadata_volume;
 use crate::metrics::Metrics;
+use crate::neighbours;
 use crate::partitions::PartitionMap;
 use crate::reconciler::Reconciler;
 use crate::settings::server_defaults;
@@ -100,8 +101,8 @@ impl Node {
     /// then its doors. When it returns, clients are served.
     pub async fn start(config: Config, env: Env) -> Result<Node, NodeError> {
         let config = Arc::new(config);
-        let (cluster, directories) = directories::open(&env, &config.log_dirs, config.node_id)?;
-        let directories: Vec<_> = directories.into_iter().map(Arc::new).collect();
+        let Directories { cluster, all: directories, remembered } =
+            directories::open(&env, &config.log_dirs, config.node_id)?;
         let bound = bind(&config, &env)?;
         let http = bind_http(&config, &env)?;
         let holder = directories::with_metadata(&env, &directories)?.ok_or(NodeError::NoDirectory)?.clone();
@@ -156,10 +157,7 @@ impl Node {
             doors: JoinSet::new(),
             stopping,
         };
-        if let Some(condition) = node.shared.volumes.get(&holder.id).cloned() {
-            let watch = metadata_volume::watch(node.shared.controller.clone(), condition, stop.clone());
-            node.doors.spawn_on(watch, &env.control);
-        }
+        node.watch_volumes(&holder, remembered, &stop, &env);
         if joined.late {
             let controller = node.shared.controller.clone();
             node.doors.spawn(membership.join_later(controller, registration, stop.clone()));
@@ -167,6 +165,22 @@ impl Node {
         node.begin_to_report(&stop, &env).await;
         node.open_doors(bound, http, &stop, &env);
         Ok(node)
+    }
+
+    /// Has those act on the state of a volume that are beside it: the metadata log on it, and the other directories.
+    fn watch_volumes(
+        &mut self,
+        holder: &Directory,
+        remembered: Vec<Neighbour>,
+        stop: &watch::Receiver<bool>,
+        env: &Env,
+    ) {
+        let volumes = self.shared.volumes.clone();
+        if let Some(condition) = volumes.get(&holder.id).cloned() {
+            let watch = metadata_volume::watch(self.shared.controller.clone(), condition, stop.clone());
+            self.doors.spawn_on(watch, &env.control);
+        }
+        self.doors.spawn_on(neighbours::remember(volumes, remembered, stop.clone()), &env.control);
     }
 
     /// Has the controller hear of the node. Whoever asks right after the start is told how things are.
@@ -208,7 +222,7 @@ impl Node {
     }
 
     /// Stops: takes no more requests, answers those begun, closes every log, and marks the directories as cleanly
-    /// stopped if all of that succeeded within `patience`. With a volume that has failed none is marked.
+    /// stopped if all of that succeeded within `patience`. With a partition on a volume that has failed none is marked.
     pub async fn stop(mut self, patience: Duration) -> Result<(), NodeError> {
         let now = tokio::time::Instant::now();
         // Clients get half of the time, so that the other half is left for the logs whatever clients do.
@@ -331,7 +345,7 @@ async fn start_controller(config: &Config, env: &Env, holder: &Directory) -> Res
     let space = holder.data.space().map_err(DirError::of_space(holder.data.path()))?;
     let (log_bytes_max, snapshot_bytes_max) = Marks::metadata_bytes_max(space.total_bytes);
     let settings = ControllerConfig {
-        barred: holder.why_failed(env),
+        barred: holder.why_failed(),
         log_bytes: config.metadata_log_preallocated_bytes.min(log_bytes_max),
         snapshot_bytes: config.metadata_snapshot_preallocated_bytes.min(snapshot_bytes_max),
         ..ControllerConfig::new(holder.data.metadata_path(), config.node_id)

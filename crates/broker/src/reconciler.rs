@@ -93,7 +93,7 @@ impl Reconciler {
                 env.clock.clone(),
                 directory.data.partitions_path(),
                 threads,
-                directory.data.has_failed(),
+                directory.found(),
             );
             let found = directory.data.partitions()?;
             have.extend(found.iter().map(|id| (*id, Have { directory: directory.id, running: None })));

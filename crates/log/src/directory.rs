@@ -18,7 +18,9 @@ use forebay_base::{ClusterId, DirectoryId, Id128, NodeId, PartitionId};
 
 use crate::disk::{Disk, Lock, Open, Space};
 use crate::error::DirError;
-use crate::sealed::{CreateDirError, Format, Unsound, create_dirs, read_file, remove_if_there, write_all, write_file};
+use crate::sealed::{
+    CreateDirError, Format, Unsound, create_dirs, read_file, remove_if_there, write_all, write_file,
+};
 use crate::volume::{ByteCount, Call, Meaning, VOLUME_BYTES_MIN, meaning};
 
 /// Newest version of the data directory that this build reads and writes.
@@ -62,7 +64,9 @@ impl DataDir {
     pub fn lock(disk: Arc<dyn Disk>, path: &Path, pid: u32) -> Result<Self, DirError> {
         let mut failed = match create_dirs(disk.as_ref(), path) {
             // It is there, and its name was meant to be made sure of once more.
-            Err(CreateDirError::Sync(error)) if has_failed(&error) && disk.exists(path).unwrap_or(false) => true,
+            Err(CreateDirError::Sync(error)) if has_failed(&error) && disk.exists(path).unwrap_or(false) => {
+                true
+            }
             Err(error) => return Err(DirError::io("create", path)(error.into())),
             Ok(()) => false,
         };

@@ -31,8 +31,10 @@ mod errno;
 mod ledger;
 mod machine;
 mod marks;
+mod neighbours;
 mod reserve;
 mod self_test;
+mod slots;
 mod state;
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub use errno::{Call, Meaning, meaning};
 pub use ledger::{Entry, Ledger};
 pub use machine::{Effect, Fact, Machine, Transition};
 pub use marks::{Marks, VOLUME_BYTES_MIN};
+pub use neighbours::{Neighbour, Neighbours};
 pub use reserve::{Reserve, ReserveFile};
 pub use self_test::{SELF_TEST_BYTES_MAX, SelfTestError, self_test};
 pub use state::{ByteCount, Cause, VolumeState};

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use forebay_base::{Doorbell, Instant, WallTime};
-use forebay_log::volume::{ByteCount, Cause, Fact, Marks, Meaning, Reserve, ReserveFile, VolumeState};
+use forebay_log::volume::{
+    ByteCount, Cause, Fact, Marks, Meaning, Neighbour, Reserve, ReserveFile, VolumeState,
+};
 use forebay_log::{Disk, LogError, Space};
 use tokio::sync::{oneshot, watch};
 
@@ -18,6 +20,20 @@ const MIB: u128 = 1024 * 1024;
 
 /// What a file takes beside its contents: its inode, its name.
 const SPENT_BESIDE_BYTES: u64 = 64 * 1024;
+
+/// What a start has found out about a volume before anybody watches over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing but what it remembers itself.
+    Nothing,
+    /// It has failed and was not let in again, as its data directory or another one of the node remembers.
+    Failed {
+        /// Since when.
+        since: WallTime,
+    },
+    /// Its data directory was refused what every start writes.
+    Refused,
+}
 
 /// What is known of a volume at one moment: told in full each time, by its monitor alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +56,8 @@ pub struct Report {
     pub reserve_left_bytes: u64,
     /// When it will be full if it goes on filling as it does.
     pub full_in: Option<Duration>,
+    /// How often its `volume.state` has been written, for those who remember its state beside it.
+    pub writes: u64,
 }
 
 impl Report {
@@ -54,6 +72,7 @@ impl Report {
             marks: Marks::of(0),
             reserve_left_bytes: 0,
             full_in: None,
+            writes: 0,
         }
     }
 
@@ -126,6 +145,8 @@ const READMITS_MAX: usize = 8;
 pub(crate) struct Told {
     pub(crate) facts: Vec<Fact>,
     pub(crate) readmits: Vec<Readmit>,
+    /// The neighbours that have failed, if that was told anew.
+    pub(crate) neighbours: Option<Vec<Neighbour>>,
     pub(crate) stopped: bool,
 }
 
@@ -208,6 +229,13 @@ impl Condition {
             told.readmits.push(reply);
         }
         room
+    }
+
+    /// Has the data directory remember which others of its node have `failed`: all of them, each time. It does so as soon
+    /// as it can; while it has failed itself it cannot.
+    pub fn remember(&self, failed: Vec<Neighbour>) {
+        lock(&self.told).neighbours = Some(failed);
+        self.bell.ring();
     }
 
     /// How often it was let in again since the start.
@@ -335,8 +363,8 @@ impl Condition {
 
     pub(crate) fn take(&self) -> Told {
         let mut told = lock(&self.told);
-        let (facts, readmits) = (std::mem::take(&mut told.facts), std::mem::take(&mut told.readmits));
-        Told { facts, readmits, stopped: told.stopped }
+        let stopped = told.stopped;
+        Told { stopped, ..std::mem::take(&mut *told) }
     }
 
     pub(crate) fn reserve(&self) -> MutexGuard<'_, Option<Reserve>> {

@@ -32,6 +32,7 @@ mod event;
 mod inbox;
 pub mod intake;
 mod monitor;
+mod neighbourhood;
 mod partition;
 pub mod producers;
 mod readers;
@@ -45,7 +46,7 @@ mod volume;
 mod waiter;
 mod writer;
 
-pub use condition::{Condition, Readmission, Report, VolumeCounts};
+pub use condition::{Condition, Found, Readmission, Report, VolumeCounts};
 pub use event::{Acks, Appended, Effect, Event, Flush, Passage, Ticket};
 pub use forebay_records::TimestampType;
 pub use intake::{Batch, IntakeRules};

@@ -11,7 +11,8 @@ use forebay_log::volume::{
 };
 use forebay_log::{Disk, Space, take_clean_mark};
 
-use crate::condition::{Condition, Readmission, Readmit, Report};
+use crate::condition::{Condition, Found, Readmission, Readmit, Report};
+use crate::neighbourhood::Neighbourhood;
 
 /// A file system that does not tell its space is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -27,13 +28,15 @@ pub(crate) struct Monitor {
     machine: Option<Machine>,
     /// `None` while it cannot be made.
     ledger: Option<Ledger>,
+    /// How often it has been written.
+    writes: u64,
     since: WallTime,
     /// The state since then, as far as it is known: at a start, the one before it.
     before: Option<VolumeState>,
     due: Instant,
     filling: Filling,
-    /// What every start writes was refused: the volume begins as failed.
-    refused: bool,
+    found: Found,
+    neighbours: Neighbourhood,
 }
 
 impl Monitor {
@@ -42,7 +45,7 @@ impl Monitor {
         dir: PathBuf,
         clock: Arc<dyn Clock>,
         condition: Arc<Condition>,
-        refused: bool,
+        found: Found,
     ) -> Self {
         let (since, due) = (clock.wall(), clock.now());
         Self {
@@ -52,11 +55,13 @@ impl Monitor {
             condition,
             machine: None,
             ledger: None,
+            writes: 0,
             since,
             before: None,
             due,
             filling: Filling::default(),
-            refused,
+            found,
+            neighbours: Neighbourhood::default(),
         }
     }
 
@@ -80,17 +85,19 @@ impl Monitor {
     /// The first look: what is remembered, and what is left in reserve.
     fn begin(&mut self, space: Space) -> Vec<Fact> {
         let marks = Marks::of(space.total_bytes);
-        let known = self.open_ledger();
-        if let Some(entry) = &known {
-            self.since = entry.since;
-        }
-        self.before = known.map(|entry| entry.state);
+        let own = self.open_ledger().map(|entry| (entry.state, entry.since));
+        let known = match self.found {
+            Found::Failed { since } => Some((VolumeState::Failed, since)),
+            Found::Nothing | Found::Refused => own,
+        };
+        self.since = known.map_or(self.since, |(_, since)| since);
+        self.before = known.map(|(state, _)| state);
         self.machine = Some(Machine::new(marks, self.before));
         let found = Reserve::find(Arc::clone(&self.disk), &self.dir, marks.reserve_bytes).ok();
         let whole = found.as_ref().is_some_and(Reserve::is_whole);
         *self.condition.reserve() = found;
         // Whoever took the directory was refused, whatever a later try would say.
-        let refused = self.refused.then_some(Fact::ReadOnly);
+        let refused = (self.found == Found::Refused).then_some(Fact::ReadOnly);
         let spent = (!whole).then_some(Fact::ReserveSpent);
         refused.into_iter().chain(spent).collect()
     }
@@ -100,12 +107,15 @@ impl Monitor {
     fn open_ledger(&mut self) -> Option<Entry> {
         match Ledger::open(self.disk.as_ref(), &self.dir) {
             Ok((ledger, known)) => {
+                self.writes = ledger.writes();
                 self.ledger = Some(ledger);
                 known
             }
             Err(error) => {
                 tracing::debug!(dir = %self.dir.display(), %error, "the volume's state is not kept");
-                Ledger::peek(self.disk.as_ref(), &self.dir).ok().flatten()
+                let (writes, known) = Ledger::peek(self.disk.as_ref(), &self.dir).unwrap_or_default();
+                self.writes = writes;
+                known
             }
         }
     }
@@ -160,7 +170,21 @@ impl Monitor {
             self.open_ledger();
         }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        ledger.write(&Entry { state, since: self.since, cause })
+        ledger.write(&Entry { state, since: self.since, cause })?;
+        self.writes = ledger.writes();
+        Ok(())
+    }
+
+    /// On a full volume only what must be: it has room for the file if it has it already.
+    fn remember_neighbours(&mut self) {
+        let may = match self.machine.as_ref().map(Machine::state) {
+            Some(VolumeState::Normal | VolumeState::Low) => true,
+            Some(VolumeState::Full | VolumeState::HardFull) => self.neighbours.is_troubled(),
+            Some(VolumeState::Failed | VolumeState::Probing) | None => false,
+        };
+        if may {
+            self.neighbours.keep(self.disk.as_ref(), &self.dir);
+        }
     }
 
     /// After a fault: a write of our own, with its sync, into blocks that we have.
@@ -283,6 +307,7 @@ impl Monitor {
             marks: machine.marks(),
             reserve_left_bytes,
             full_in: self.filling.full_in(machine.marks().full_bytes),
+            writes: self.writes,
         });
     }
 }
@@ -293,6 +318,10 @@ impl Worker for Monitor {
         if told.stopped {
             return Turn::Done;
         }
+        if let Some(failed) = told.neighbours {
+            self.neighbours.tell(failed);
+            self.remember_neighbours();
+        }
         if self.clock.now() >= self.due || !told.facts.is_empty() || !told.readmits.is_empty() {
             // What the writers met is judged by what is free now.
             let mut facts = VecDeque::new();
@@ -301,6 +330,7 @@ impl Worker for Monitor {
             self.step(facts);
             self.publish();
             self.readmit(told.readmits);
+            self.remember_neighbours();
         }
         Turn::Wait(Some(self.due))
     }

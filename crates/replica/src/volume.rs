@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::Refused;
 use crate::claims::Claims;
-use crate::condition::{Condition, Report, directory_of};
+use crate::condition::{Condition, Found, Report, directory_of};
 use crate::inbox::{Inbox, Message, Opening, Slot};
 use crate::monitor::Monitor;
 use crate::partition::{OpenError, Partition, PartitionConfig};
@@ -64,19 +64,19 @@ impl Volume {
         partitions_path: PathBuf,
         threads: Threads,
     ) -> Self {
-        Self::start_as(files, workers, clock, partitions_path, threads, false)
+        Self::start_as(files, workers, clock, partitions_path, threads, Found::Nothing)
     }
 
-    /// As [`Volume::start`]; if its data directory was `refused` what every start writes, the volume begins as failed.
+    /// As [`Volume::start`], with what was `found` out about the volume before.
     pub fn start_as(
         files: &Arc<Files>,
         workers: &dyn Workers,
         clock: Arc<dyn Clock>,
         partitions_path: PathBuf,
         threads: Threads,
-        refused: bool,
+        found: Found,
     ) -> Self {
-        let (condition, monitor) = watch_over(files, workers, &clock, &partitions_path, refused);
+        let (condition, monitor) = watch_over(files, workers, &clock, &partitions_path, found);
         let pool = Arc::new(SyncPool::start(workers, threads.sync_helpers, "volume"));
         let readers = Readers::start(workers, threads.readers);
         let start = |number: usize| {
@@ -125,8 +125,8 @@ impl Volume {
         answer
     }
 
-    /// Opens a partition that has failed anew: what its device has is read again, checked and synced, and nothing that was
-    /// acknowledged may be missing. Until then, and if it cannot be done, its reads go on as they were.
+    /// Opens a partition that has failed anew: what its device has of its last segment is read again, checked and synced,
+    /// and nothing that was acknowledged may be missing. Until then, and if it cannot be done, its reads go on as they were.
     /// [`OpenError::AlreadyOpen`] if it has not failed.
     pub fn reopen(
         &self,
@@ -200,14 +200,14 @@ fn watch_over(
     workers: &dyn Workers,
     clock: &Arc<dyn Clock>,
     partitions_path: &Path,
-    refused: bool,
+    found: Found,
 ) -> (Arc<Condition>, Box<dyn WorkerHandle>) {
     let dir = directory_of(partitions_path);
     let bell = workers.doorbell();
     let report = Report::unknown(dir.clone(), clock.wall(), clock.now());
     let condition = Arc::new(Condition::new(Arc::clone(files.disk()), Arc::clone(&bell), report));
     let (disk, watched) = (Arc::clone(files.disk()), Arc::clone(&condition));
-    let monitor = Monitor::new(disk, dir, Arc::clone(clock), watched, refused);
+    let monitor = Monitor::new(disk, dir, Arc::clone(clock), watched, found);
     let handle = workers.start("volume-monitor", bell, Box::new(monitor));
     (condition, handle)
 }

@@ -293,10 +293,30 @@ fn another_data_directory_is_not_touched() {
     server.kill();
     fs.unmount();
     fs.mount();
+    // What takes no writes cannot remember that it has failed: the other one does.
+    for _ in 0..2 {
+        server.spawn();
+        server.wait_ready();
+        all(&mut lanes, &|lane| lane.reconnect(&server));
+        check_apart(&server, &mut lanes);
+        server.kill();
+    }
     server.spawn();
     server.wait_ready();
     all(&mut lanes, &|lane| lane.reconnect(&server));
-    // What takes no writes cannot remember that it has failed: mounted anew, it is probed.
+    let (passed, said) = readmit(&server);
+    assert!(passed && said.contains("is Normal"), "{said}");
+    for killed in [true, false] {
+        check_back(&server, &ill, &mut lanes[1]);
+        check_back(&server, &well, &mut lanes[0]);
+        if killed {
+            server.kill();
+            server.spawn();
+            server.wait_ready();
+        } else {
+            server.restart();
+        }
+        all(&mut lanes, &|lane| lane.reconnect(&server));
+    }
     check_back(&server, &ill, &mut lanes[1]);
-    check_back(&server, &well, &mut lanes[0]);
 }

@@ -9,7 +9,7 @@ use forebay_records::{BatchBuilder, Records, TimestampType, batches};
 
 use super::*;
 use crate::intake::{Batch, IntakeRules, check};
-use crate::{Acks, Appended, Flush, ThreadWorkers, View};
+use crate::{Acks, Appended, Flush, Found, ThreadWorkers, View};
 use faulty::{Faults, FaultyDisk, TestClock};
 
 mod faulty;
@@ -37,11 +37,11 @@ impl House {
     }
 
     fn start(&mut self) {
-        self.start_as(false);
+        self.start_as(Found::Nothing);
         eventually("the volume was looked at", || self.volume().condition().report().state.takes_writes());
     }
 
-    fn start_as(&mut self, refused: bool) {
+    fn start_as(&mut self, found: Found) {
         let disk = Arc::new(FaultyDisk::new(Arc::clone(&self.faults)));
         let workers = ThreadWorkers::new(self.clock.clone());
         let path = self.dir.path().join("partitions");
@@ -51,7 +51,7 @@ impl House {
             self.clock.clone(),
             path,
             Threads { writers: 2, sync_helpers: 2, readers: 1 },
-            refused,
+            found,
         ));
     }
 

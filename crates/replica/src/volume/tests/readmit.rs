@@ -1,8 +1,8 @@
 //! Volumes and partitions that have failed, and the way back.
 
-use forebay_base::WallTime;
+use forebay_base::{DirectoryId, Id128, WallTime};
 use forebay_log::RealDisk;
-use forebay_log::volume::{Cause, Entry, Ledger, VolumeState};
+use forebay_log::volume::{Cause, Entry, Ledger, Neighbour, Neighbours, VolumeState};
 
 use super::*;
 
@@ -144,7 +144,7 @@ fn a_restart_alone_does_not_change_since_when() {
         ledger.write(&Entry { state: before, since, cause: "a test".to_owned() }).unwrap();
         drop(ledger);
         Faults::set(&house.faults.full, full);
-        house.start_as(false);
+        house.start_as(Found::Nothing);
         eventually(&format!("{before} {full}: {settled}"), || house.state() == settled);
         let report = house.volume().condition().report();
         assert_eq!(report.since == since, is_kept, "{before} {settled}: {:?}", report.since);
@@ -170,7 +170,7 @@ fn a_volume_that_takes_no_writes_at_its_start_is_read() {
     };
     let before = names();
     Faults::set(&house.faults.read_only, true);
-    house.start_as(true);
+    house.start_as(Found::Refused);
     eventually("the volume was looked at", || house.state() == VolumeState::Failed);
     let (partition, none) = (house.open(0), house.open(1));
     assert_eq!(values(&partition.view(), Offset(0)), written);
@@ -186,4 +186,40 @@ fn a_volume_that_takes_no_writes_at_its_start_is_read() {
     let partition = house.reopen(&partition).unwrap();
     assert_eq!(appended(&partition, batch("new")), 20);
     assert_eq!(appended(&house.reopen(&none).unwrap(), batch("first")), 0);
+}
+
+#[test]
+fn what_neighbours_remember_outlives_a_start_and_ends_with_the_readmission() {
+    let neighbour = |number: u8| Neighbour {
+        directory: DirectoryId(Id128([number; 16])),
+        since: WallTime(5_000),
+        writes: 7,
+    };
+    let mut house = House::new();
+    let path = house.dir.path().to_path_buf();
+    let kept = || Neighbours::peek(&RealDisk, &path).unwrap();
+    assert!(!path.join("volume.neighbours").exists(), "a directory without neighbours has no such file");
+    house.volume().condition().remember(vec![neighbour(1)]);
+    eventually("it is remembered", || kept() == [neighbour(1)]);
+
+    // While it takes nothing itself it remembers nothing, and what it was told is not forgotten.
+    Faults::set(&house.faults.read_only, true);
+    append(&house.open(0), batch("x")).unwrap_err();
+    eventually("it has failed", || house.state() == VolumeState::Failed);
+    house.volume().condition().remember(vec![neighbour(1), neighbour(2)]);
+    Faults::set(&house.faults.read_only, false);
+    assert_eq!(kept(), [neighbour(1)]);
+    let writes = house.volume().condition().report().writes;
+    house.readmit().unwrap();
+    eventually("it remembers again", || kept() == [neighbour(1), neighbour(2)]);
+    eventually("its own memory says so", || house.volume().condition().report().writes > writes + 1);
+    house.stop(true);
+
+    // As a neighbour remembers it.
+    house.start_as(Found::Failed { since: WallTime(5_000) });
+    eventually("it was looked at", || house.state() == VolumeState::Failed);
+    let report = house.volume().condition().report();
+    assert_eq!((report.cause, report.since), (Cause::HadFailed, WallTime(5_000)));
+    house.readmit().unwrap();
+    eventually("it is well", || house.state() == VolumeState::Normal);
 }

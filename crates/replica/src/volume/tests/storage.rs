@@ -41,6 +41,7 @@ fn a_full_disk_refuses_and_leaves_nothing_behind() {
         let refused = append(&partition, idempotent(1, "b")).unwrap_err();
         let sentence = refused.to_string();
         assert!(matches!(refused, Refused::OutOfSpace(_)) && sentence.contains("are free"), "{sentence}");
+        eventually("it counts as full", || !house.volume().condition().report().state.takes_writes());
     }
     assert_eq!(partition.view().end, Offset(1));
     assert_eq!(appended(&partition, idempotent(0, "a")), 0, "what was stored before is known for what it is");
