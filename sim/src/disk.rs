@@ -23,7 +23,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -66,6 +66,8 @@ struct State {
     dead: bool,
     /// From the call of this number on, nothing that changes something succeeds.
     refusing_from: Option<u64>,
+    /// From the call of this number on, nothing succeeds below that directory.
+    lost: Option<(PathBuf, u64)>,
     plan: Plan,
     phase: String,
     /// Syncs of each kind since the phase began.
@@ -127,7 +129,10 @@ impl Shared {
         self.trace
             .event(format_args!("disk {number} {call:?} {} {detail}", path.to_str().unwrap_or_default()));
         let refused = state.refusing_from.is_some_and(|from| from <= number) && call.is_write();
-        let fault = state.plan.strike(call, path).or(refused.then_some(Fault::DEVICE));
+        let lost = state.lost.as_ref().is_some_and(|(dir, from)| *from <= number && path.starts_with(dir));
+        // Linux answers for the space from memory.
+        let lost = lost && call != Call::Space;
+        let fault = state.plan.strike(call, path).or((refused || lost).then_some(Fault::DEVICE));
         let begun = Begun { fault, cut: state.cut_at == Some(number) };
         Ok((state, begun))
     }
@@ -167,6 +172,7 @@ impl SimDisk {
             cut_at: None,
             dead: false,
             refusing_from: None,
+            lost: None,
             plan: Plan::default(),
             phase: String::new(),
             synced: BTreeMap::new(),
@@ -241,11 +247,16 @@ impl SimDisk {
         self.shared.lock().refusing_from = Some(number);
     }
 
+    /// From the call of this number on the device that `dir` lies on is gone: every call there fails.
+    pub fn lose_from(&self, dir: &Path, number: u64) {
+        self.shared.lock().lost = Some((dir.to_path_buf(), number));
+    }
+
     /// Forgets all planned faults: the disk is healthy again.
     pub fn heal(&self) {
         let mut state = self.shared.lock();
         state.plan.clear();
-        state.refusing_from = None;
+        (state.refusing_from, state.lost) = (None, None);
     }
 
     /// Names what the code under test is asked to do next, for [`SyncSite`].

@@ -214,3 +214,57 @@ fn a_start_on_a_disk_that_takes_nothing_serves_reads() {
         });
     }
 }
+
+#[test]
+fn a_data_directory_that_is_lost_leaves_the_others_served() {
+    run(17, |world| async move {
+        let node = start(&world, config(&["/a", "/b"])).await.unwrap();
+        let writer = client(&world).await;
+        let topic = NewTopic { partitions: Some(4), ..NewTopic::named("spread") };
+        writer.create_topic(&topic, false).await.unwrap();
+        for partition in 0..4 {
+            produce(&writer, "spread", partition).await;
+        }
+        let sound: Vec<i32> = (0..4).filter(|index| lies_in(&world, "/a", *index)).collect();
+        assert!(!sound.is_empty() && sound.len() < 4);
+        drop((writer, node));
+        let left = world.disk.restart_with(Survivors::Everything);
+        let mut good_calls = 0;
+        loop {
+            let disk = left.restart_with(Survivors::Everything);
+            disk.lose_from(Path::new("/b"), good_calls);
+            let world = World { disk, ..World::new(good_calls) };
+            let node = start(&world, config(&["/a", "/b"])).await;
+            let node = node.unwrap_or_else(|error| panic!("{good_calls} calls: {error}"));
+            let calls = world.disk.calls().len() as u64;
+            let client = client(&world).await;
+            for partition in &sound {
+                produce(&client, "spread", *partition).await;
+                let found = client.fetch("spread", *partition, 0, &FetchOptions::default()).await.unwrap();
+                assert_eq!(found.records.len(), 2, "{good_calls} calls, partition {partition}");
+            }
+            drop(client);
+            let stopped = node.stop(Duration::from_secs(30)).await;
+            assert!(matches!(stopped, Ok(()) | Err(NodeError::Unclean)), "{good_calls} calls: {stopped:?}");
+            if calls < good_calls {
+                break;
+            }
+            good_calls += 1;
+        }
+        // Nothing is begun while it may be the one that is lost that holds the metadata.
+        for lost in ["/a", "/"] {
+            let disk = left.restart_with(Survivors::Everything);
+            disk.lose_from(Path::new(lost), 0);
+            let world = World { disk, ..World::new(1) };
+            let refused = start(&world, config(&["/a", "/b"])).await.map(drop).unwrap_err();
+            assert!(refused.to_string().contains("Input/output error"), "{lost}: {refused}");
+        }
+    });
+}
+
+/// Whether that partition of the only topic lies in a data directory.
+fn lies_in(world: &World, dir: &str, index: i32) -> bool {
+    let end = format!("-{index}/state");
+    let is_it = |path: &str| path.starts_with(&format!("{dir}/partitions/")) && path.ends_with(&end);
+    world.disk.files().iter().any(|(path, _)| is_it(path))
+}

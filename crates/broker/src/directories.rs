@@ -53,6 +53,8 @@ pub(crate) struct Directories {
     /// Whose they are.
     pub(crate) cluster: ClusterId,
     pub(crate) all: Vec<Arc<Directory>>,
+    /// The one that holds the metadata log.
+    pub(crate) metadata: Arc<Directory>,
     /// Directories that had failed, as others remember: also such as are not here.
     pub(crate) remembered: Vec<Neighbour>,
 }
@@ -60,6 +62,9 @@ pub(crate) struct Directories {
 /// Why the data directories cannot be used together.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoriesError {
+    /// No data directory was named.
+    #[error("no data directory is named; give one with --data-dir")]
+    NoneNamed,
     /// One of them cannot be used.
     #[error(transparent)]
     Directory(#[from] DirError),
@@ -90,18 +95,26 @@ pub enum DirectoriesError {
 }
 
 /// The directory that holds the metadata log, whichever place it has among `directories`; of fresh ones, the first.
-pub(crate) fn with_metadata<'a>(
+/// Where one that is `lost` may hold it, nothing is begun.
+fn with_metadata(
     env: &Env,
-    directories: &'a [Arc<Directory>],
-) -> Result<Option<&'a Arc<Directory>>, DirectoriesError> {
+    directories: &[Arc<Directory>],
+    mut lost: Option<DirError>,
+) -> Result<Arc<Directory>, DirectoriesError> {
     let mut holder: Option<&Arc<Directory>> = None;
     for directory in directories {
         let path = directory.data.metadata_path();
-        let held = store::is_in(&*env.disk, &path).map_err(|source| DirError::Io {
-            op: "look into",
-            path,
-            source,
-        })?;
+        let held = match store::is_in(&*env.disk, &path) {
+            Ok(held) => held,
+            Err(source) => {
+                let error = DirError::Io { op: "look into", path, source };
+                if !error.is_fault() {
+                    return Err(error.into());
+                }
+                lost = Some(error);
+                false
+            }
+        };
         match holder {
             Some(other) if held => {
                 let (one, two) = (other.data.path().to_owned(), directory.data.path().to_owned());
@@ -111,28 +124,32 @@ pub(crate) fn with_metadata<'a>(
             None => holder = held.then_some(directory),
         }
     }
-    if holder.is_some() {
-        return Ok(holder);
-    }
-    for directory in directories {
-        if !directory.data.partitions()?.is_empty() {
-            return Err(DirectoriesError::NoMetadata(directory.data.path().to_owned()));
+    match (holder, lost) {
+        (Some(holder), _) => Ok(Arc::clone(holder)),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => {
+            for directory in directories {
+                if !directory.data.partitions()?.is_empty() {
+                    return Err(DirectoriesError::NoMetadata(directory.data.path().to_owned()));
+                }
+            }
+            directories.first().cloned().ok_or(DirectoriesError::NoneNamed)
         }
     }
-    Ok(directories.first())
 }
 
-/// Locks every data directory and formats those that are fresh. All of them carry the same cluster and node.
+/// Locks every data directory and formats those that are fresh. All of them carry the same cluster and node. One whose
+/// device cannot be read is left out, if another one holds the metadata log.
 pub(crate) fn open(env: &Env, paths: &[PathBuf], node: NodeId) -> Result<Directories, DirectoriesError> {
-    let pid = std::process::id();
-    let mut locked = Vec::with_capacity(paths.len());
-    for path in paths {
-        let data = DataDir::lock(env.disk.clone(), path, pid)?;
-        let identity = data.identity()?;
-        locked.push((data, identity));
-    }
+    let (locked, mut lost) = lock(env, paths)?;
     let known = locked.iter().find_map(|(_, identity)| identity.as_ref().map(|identity| identity.cluster));
-    let cluster = known.unwrap_or_else(|| ClusterId(fresh_id(&*env.rng)));
+    let cluster = match known {
+        Some(cluster) => cluster,
+        None => match lost.take() {
+            Some(error) => return Err(error.into()),
+            None => ClusterId(fresh_id(&*env.rng)),
+        },
+    };
     let mut all: Vec<Directory> = Vec::with_capacity(locked.len());
     for (data, identity) in locked {
         let directory = identify(env, data, identity, cluster, node)?;
@@ -149,7 +166,39 @@ pub(crate) fn open(env: &Env, paths: &[PathBuf], node: NodeId) -> Result<Directo
     for directory in &mut all {
         directory.failed_since = failed_since(env, directory, &remembered);
     }
-    Ok(Directories { cluster, all: all.into_iter().map(Arc::new).collect(), remembered })
+    let all: Vec<_> = all.into_iter().map(Arc::new).collect();
+    let metadata = with_metadata(env, &all, lost)?;
+    Ok(Directories { cluster, all, metadata, remembered })
+}
+
+/// Takes every directory that can be read, with whose it is, if that is known; of the others, why one could not be.
+#[allow(clippy::type_complexity, reason = "named nowhere else")]
+fn lock(
+    env: &Env,
+    paths: &[PathBuf],
+) -> Result<(Vec<(DataDir, Option<Identity>)>, Option<DirError>), DirectoriesError> {
+    let pid = std::process::id();
+    let (mut locked, mut lost) = (Vec::with_capacity(paths.len()), None);
+    for path in paths {
+        let taken = DataDir::lock(env.disk.clone(), path, pid).and_then(|data| {
+            let identity = data.identity()?;
+            Ok((data, identity))
+        });
+        match taken {
+            Ok(taken) => locked.push(taken),
+            Err(error) if error.is_fault() => {
+                let dir = path.display();
+                tracing::error!(
+                    %dir, %error,
+                    "this data directory is left out, for its disk cannot be read: its partitions are offline until it \
+                     is repaired and the server started again"
+                );
+                lost = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((locked, lost))
 }
 
 /// Since when a directory has failed, if it or another one remembers that. Where it was written after the other one took

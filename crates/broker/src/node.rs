@@ -42,9 +42,6 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// No data directory was named.
-    #[error("no data directory is named; give one with --data-dir")]
-    NoDirectory,
     /// Clients would be told an address that nobody can connect to.
     #[error(
         "{0} stands for every address of this machine, and clients cannot connect to it; say what they shall use \
@@ -101,11 +98,10 @@ impl Node {
     /// then its doors. When it returns, clients are served.
     pub async fn start(config: Config, env: Env) -> Result<Node, NodeError> {
         let config = Arc::new(config);
-        let Directories { cluster, all: directories, remembered } =
+        let Directories { cluster, all: directories, metadata: holder, remembered } =
             directories::open(&env, &config.log_dirs, config.node_id)?;
         let bound = bind(&config, &env)?;
         let http = bind_http(&config, &env)?;
-        let holder = directories::with_metadata(&env, &directories)?.ok_or(NodeError::NoDirectory)?.clone();
         let controller = start_controller(&config, &env, &holder).await?;
         let membership = Membership::new(&config, cluster, &directories, &bound);
         let opened = match membership.join_or_make_do(&controller).await {

@@ -87,6 +87,7 @@ impl Reconciler {
         for directory in directories {
             // Before anything is written: whether that may be is seen from it.
             let clean = directory.take_clean()?;
+            let found = directory.data.partitions()?;
             let volume = Volume::start_as(
                 &files,
                 &*env.workers,
@@ -95,7 +96,6 @@ impl Reconciler {
                 threads,
                 directory.found(),
             );
-            let found = directory.data.partitions()?;
             have.extend(found.iter().map(|id| (*id, Have { directory: directory.id, running: None })));
             let unopened = found.into_iter().collect();
             volumes.insert(directory.id, Hosting { volume, clean, unopened });

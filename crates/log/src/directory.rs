@@ -194,9 +194,16 @@ impl DataDir {
         self.path.join("metadata")
     }
 
-    /// The partitions that have a directory here.
+    /// The partitions that have a directory here; none that can be told if the device has failed, which
+    /// [`DataDir::has_failed`] says then.
     pub fn partitions(&self) -> Result<Vec<PartitionId>, DirError> {
-        list_partitions(self.disk.as_ref(), &self.path)
+        match list_partitions(self.disk.as_ref(), &self.path) {
+            Err(error) if error.is_fault() => {
+                self.failed.store(true, Ordering::Relaxed);
+                Ok(Vec::new())
+            }
+            listed => listed,
+        }
     }
 
     /// Space of the volume.

@@ -183,4 +183,9 @@ impl DirError {
         let path = path.to_path_buf();
         move |source| Self::Io { op, path, source }
     }
+
+    /// True if the device has failed, so that nothing is known of what the directory holds.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if meaning(Call::Read, source) == Meaning::Fault)
+    }
 }

@@ -104,16 +104,17 @@ fn reported(assignment: &Assignment, report: &NodeReport, leader: LeaderView<'_>
     let volume = leader.directory.and_then(|directory| report.volumes.get(&directory));
     // What was last said of a node that is silent is told as it was then.
     let older = if leader.node.is_reachable() { leader.node.heard_ago } else { Duration::ZERO };
-    let of_volume = volume.map_or_else(Finding::default, |volume| Finding {
-        since: Some(volume.since),
-        sentence: volume.complaint_after(older),
-    });
-    let storage = match volume.map(|volume| volume.state_after(older)) {
-        Some(VolumeState::Normal) => Status::Online,
-        Some(VolumeState::Low) => Status::Throttled,
-        Some(VolumeState::Full | VolumeState::HardFull) => Status::OutOfSpace,
-        Some(VolumeState::Failed) => Status::Failed,
-        Some(VolumeState::Probing) | None => Status::Unknown,
+    let of_volume = match (volume, leader.directory) {
+        (Some(volume), _) => Finding { since: Some(volume.since), sentence: volume.complaint_after(older) },
+        (None, Some(directory)) => Finding { since: None, sentence: Some(absent(directory)) },
+        (None, None) => Finding::default(),
+    };
+    let storage = match (volume.map(|volume| volume.state_after(older)), leader.directory) {
+        (Some(VolumeState::Normal), _) => Status::Online,
+        (Some(VolumeState::Low), _) => Status::Throttled,
+        (Some(VolumeState::Full | VolumeState::HardFull), _) => Status::OutOfSpace,
+        (Some(VolumeState::Failed), _) | (None, Some(_)) => Status::Failed,
+        (Some(VolumeState::Probing), _) | (None, None) => Status::Unknown,
     };
     let is_whole = assignment.isr.len() >= assignment.replicas.len();
     let replication = if is_whole { Status::Online } else { Status::UnderReplicated };
@@ -127,6 +128,14 @@ fn reported(assignment: &Assignment, report: &NodeReport, leader: LeaderView<'_>
         (Status::Online | Status::UnderReplicated | Status::NoLeader, _) => Finding::default(),
     };
     (worst, found)
+}
+
+/// A node reports every data directory that it has.
+fn absent(directory: DirectoryId) -> String {
+    format!(
+        "its data directory {directory} is not among those that the leader has: its disk could not be read when the \
+         server was started, or it was not named; repair or name it, and start the server again"
+    )
 }
 
 fn sentence(assignment: &Assignment, status: Status) -> String {

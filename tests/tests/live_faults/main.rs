@@ -131,8 +131,7 @@ async fn run(rounds: usize) {
         site.server.wait_ready();
         // What it could not write down itself the other one remembers.
         assert_eq!(site.states(), ["Normal", "Failed"], "{when}: a start alone does not let it in again");
-        let (status, said) =
-            run_to_end(forebay().args(["cluster", "readmit", "--http", site.server.http()]));
+        let (status, said) = run_to_end(forebay().args(["cluster", "readmit", "--http", site.server.http()]));
         assert!(status.success(), "{when}: {said}");
         load.check_ends(&client, &acknowledged, &when).await;
     }

@@ -118,3 +118,14 @@ fn figures_that_are_old_are_not_believed() {
     assert_eq!(old.status, Status::Unknown);
     assert!(old.sentence.contains("does not tell its free space"), "{}", old.sentence);
 }
+
+#[test]
+fn a_directory_that_its_node_does_not_have_is_failed() {
+    let (healthy, view) = (assignment(3, 3, Some(0)), seen(VolumeState::Normal, false));
+    let lost = DirectoryId(Id128([9; 16]));
+    let leader = |directory| LeaderView { node: &view, directory, partition: PARTITION };
+    let status = derive(&healthy, leader(Some(lost)));
+    assert_eq!((status.status, status.since), (Status::Failed, None));
+    assert!(status.sentence.contains(&format!("{lost} is not among those")), "{}", status.sentence);
+    assert_eq!(derive(&healthy, leader(None)).status, Status::Unknown);
+}
