@@ -268,13 +268,17 @@ async fn what_does_not_exist_is_refused_with_a_sentence() {
     assert!(error["error"].as_str().unwrap().contains("/v1/openapi.json"));
     let (status, error) = served.json("/v1/topics/%ff").await;
     assert_eq!(status, 400, "{error}");
-    let (status, _, body) = served.ask("GET", "/v1/sessions/reset").await;
-    assert_eq!(
-        (status, body.as_str()),
-        (405, r#"{"error":"/v1/sessions/reset does something, and is asked for with POST, not GET"}"#)
-    );
-    let (status, _, body) = served.ask("POST", "/v1/topics").await;
-    assert_eq!((status, body.as_str()), (405, r#"{"error":"/v1/topics can only be read (GET), not POST"}"#));
+    let others = [
+        ("GET", "/v1/sessions/reset", "POST", "POST"),
+        ("PUT", "/v1/sessions/reset", "POST", "POST"),
+        ("DELETE", "/v1/topics/orders", "GET,HEAD", "GET or HEAD"),
+    ];
+    for (method, path, allowed, named) in others {
+        let (status, head, body) = served.ask(method, path).await;
+        assert_eq!(body, format!(r#"{{"error":"{path} is asked for with {named}, not {method}"}}"#));
+        let allowed = format!("\r\nallow: {}\r\n", allowed.to_lowercase());
+        assert!(status == 405 && head.contains(&allowed), "{head}");
+    }
 }
 
 #[tokio::test]
