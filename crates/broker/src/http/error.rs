@@ -30,6 +30,12 @@ impl HttpError {
         Self { status: StatusCode::CONFLICT, sentence }
     }
 
+    /// A page of another site asks.
+    pub(super) fn foreign() -> Self {
+        let sentence = "a page of another site asked for this (Origin, Sec-Fetch-Site): nothing was done";
+        Self { status: StatusCode::FORBIDDEN, sentence: sentence.to_owned() }
+    }
+
     /// It was tried and could not be done.
     pub(super) fn unable(sentence: String) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, sentence }
