@@ -3,12 +3,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use forebay_tests::FsKind;
+use forebay_tests::{FsKind, number};
 
 use crate::client::Client;
 use crate::site::Site;
 use crate::volume::Volume;
-use crate::{BACK_MOSTLY, MIB, number};
+use crate::{BACK_MOSTLY, MIB};
 
 #[test]
 #[ignore = "needs root and mounts: cargo xtask faults full"]

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use forebay_records::BatchBuilder;
 use forebay_tests::requests::{create, fetch, produce};
-use forebay_tests::{Conn, FsKind, Server, eventually, get, json, post, tool};
+use forebay_tests::{Conn, FsKind, Server, eventually, get, json, number, post, tool};
 use forebay_wire::kafka::describe_log_dirs::DescribeLogDirsRequest;
 use serde_json::Value;
 
 use crate::volume::Volume;
-use crate::{BACK_ALWAYS, MIB, SHOWN_WITHIN, number};
+use crate::{BACK_ALWAYS, MIB, SHOWN_WITHIN};
 
 const TOPIC: &str = "orders";
 const RECONNECTS: u32 = 20;

@@ -1,10 +1,11 @@
-//! A disk that fails under a server that goes on: every sync fails, its device fails, its file system shuts
-//! down or becomes read-only. The
-//! volume is shown Failed, another data directory does not notice, and after a restart on the healed disk, and readmitting it
-//! where it still counts as failed, everything that was acknowledged is there, once, in order.
+//! A disk that fails under a server that goes on: every sync fails, its device fails, its file system shuts down or
+//! becomes read-only. The volume is shown Failed, another data directory does not notice, and after a restart on the
+//! healed disk, and readmitting it where it still counts as failed, everything that was acknowledged is there, once, in
+//! order.
 //!
-//! Needs root, loop mounts, `strace`, `xfs_io`, `nbdkit` and `nbdfuse`: `cargo xtask faults live_faults` runs it. `FOREBAY_FAULT_ROUNDS`
-//! (default 4) is how many faults there are, of each sort in turn; `FOREBAY_FAULT_SEED` gives their moments again.
+//! Needs root, loop mounts, `strace`, `xfs_io`, `nbdkit` and `nbdfuse`: `cargo xtask faults live_faults` runs it.
+//! `FOREBAY_FAULT_ROUNDS` (default 4) is how many faults there are, of each sort in turn; `FOREBAY_FAULT_SEED` gives their
+//! moments again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use forebay_client::NewTopic;
 use forebay_tests::{
-    Dice, FsKind, Load, LoopFs, Server, check_numbered, eventually, get, tool, volume_state,
+    Dice, FsKind, Load, LoopFs, Server, block_on, check_numbered, eventually, get, number, tool, volume_state,
 };
 
 use device::Device;
@@ -45,9 +46,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(30);
 #[test]
 #[ignore = "needs root and loop mounts: cargo xtask faults live_faults"]
 fn a_disk_that_fails_loses_nothing_that_was_acknowledged() {
-    let rounds = std::env::var("FOREBAY_FAULT_ROUNDS").map_or(4, |text| text.parse().expect("a number"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(rounds));
+    let rounds = number("FOREBAY_FAULT_ROUNDS", 4) as usize;
+    block_on(run(rounds));
 }
 
 /// A server with two data directories, of which the second one fails.
