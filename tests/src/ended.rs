@@ -1,8 +1,16 @@
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::{Server, forebay};
+
 /// A command that should end by itself may take this long.
 const ENDED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A command of the binary that asks the HTTP door of `server`: its exit code, and everything it said.
+pub fn tool(server: &Server, words: &[&str]) -> (Option<i32>, String) {
+    let (status, said) = run_to_end(forebay().args(words).args(["--http", server.http()]));
+    (status.code(), said)
+}
 
 /// Runs `command` to its end: how it ended, and everything it said. One that does not end is killed, and fails the
 /// test.

@@ -1,6 +1,9 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::Server;
 
@@ -26,6 +29,39 @@ fn ask(address: &str, method: &str, path: &str) -> io::Result<(u16, String)> {
     let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(odd)?;
     let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(odd)?;
     Ok((status, body.to_owned()))
+}
+
+/// What a server answers to `GET path` in JSON; 503 is an answer like another.
+///
+/// # Panics
+/// If it answers something else.
+#[track_caller]
+pub fn json(server: &Server, path: &str) -> Value {
+    let (status, body) = get(server.http(), path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert!(matches!(status, 200 | 503), "{path}: {status} {body}");
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+}
+
+/// What `/v1/volumes` says of the one with the data directory `dir`.
+///
+/// # Panics
+/// If there is none.
+#[track_caller]
+pub fn volume(server: &Server, dir: &Path) -> Value {
+    let list = json(server, "/v1/volumes");
+    listed(&list, dir).unwrap_or_else(|| panic!("no volume {}: {list}", dir.display()))
+}
+
+/// The state of that one, as it is shown; `Unknown` also if it has not been reported yet.
+#[track_caller]
+pub fn volume_state(server: &Server, dir: &Path) -> String {
+    let volume = listed(&json(server, "/v1/volumes"), dir).unwrap_or_default();
+    volume["state"].as_str().unwrap_or("Unknown").to_owned()
+}
+
+fn listed(list: &Value, dir: &Path) -> Option<Value> {
+    let mut volumes = list["volumes"].as_array().into_iter().flatten();
+    volumes.find(|volume| volume["path"].as_str().map(Path::new) == Some(dir)).cloned()
 }
 
 /// The value of one series of a server's `/metrics`; 0 if it is not there.

@@ -1,8 +1,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::eventually;
 
 /// xfs refuses to be smaller than 300 MB. The image is sparse: it costs what is written.
 const IMAGE_BYTES: u64 = 512 << 20;
@@ -183,11 +185,8 @@ impl LoopFs {
     /// # Panics
     /// If it stays busy.
     pub fn unmount(&mut self) {
-        let until = Instant::now() + FREE_WITHIN;
-        while !succeeds(Command::new("umount").arg(self.dir())) {
-            assert!(Instant::now() < until, "{} stays busy", self.dir().display());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let unmounted = || succeeds(Command::new("umount").arg(self.dir()));
+        eventually("the file system is free", FREE_WITHIN, unmounted);
         self.mounted = false;
     }
 

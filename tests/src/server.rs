@@ -10,7 +10,7 @@ use forebay_link::TcpNet;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
-use crate::{Conn, LogLines, forebay, get};
+use crate::{Conn, LogLines, eventually, forebay, get, volume_state};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
@@ -66,6 +66,29 @@ impl Server {
             http: free_address(),
             child: None,
         }
+    }
+
+    /// Starts on data directories that outlive it, the first one with the metadata, which take little of it. All of them are
+    /// Normal, so that topics are placed on all.
+    ///
+    /// # Panics
+    /// If one does not come to be.
+    pub fn over(dirs: &[&Path]) -> Self {
+        let mut server = Self::prepare(&[
+            ("metadata.log.preallocated.bytes", "4194304"),
+            ("metadata.snapshot.preallocated.bytes", "4194304"),
+        ]);
+        let (first, others) = dirs.split_first().expect("a data directory");
+        server.keep_data_in(first.to_path_buf());
+        for dir in others {
+            server.flags(&["--data-dir", dir.to_str().expect("temporary paths are text")]);
+        }
+        server.spawn();
+        server.wait_ready();
+        for dir in dirs {
+            eventually("its volumes are Normal", READY_WITHIN, || volume_state(&server, dir) == "Normal");
+        }
+        server
     }
 
     /// Puts its data into `dir`, which outlives it.

@@ -5,21 +5,16 @@
 //! file system (default 10), reproducible with `FOREBAY_CUT_SEED` as far as timing is.
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::disallowed_methods,
-    clippy::print_stdout,
     reason = "tests stand outside the product: they panic, read clocks and print"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use forebay_client::NewTopic;
-use forebay_tests::{Churn, Dice, FsKind, Load, LoopFs, Server, check_numbered};
+use forebay_tests::{Dice, FsKind, LoopFs, Ordeal, Server, block_on, number};
 
-const TOPIC: &str = "load";
-const PARTITIONS: i32 = 6;
+const PARTITIONS: usize = 6;
 
 #[test]
 #[ignore = "needs root and loop mounts: cargo xtask faults power_cut"]
@@ -56,9 +51,19 @@ fn xfs_keeps_what_was_acknowledged() {
 }
 
 fn cut_again_and_again(kind: FsKind) {
-    let rounds = std::env::var("FOREBAY_CUT_ROUNDS").map_or(10, |text| text.parse().expect("a number"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(kind, rounds));
+    let (name, rounds) = (format!("power cut on {kind:?}"), number("FOREBAY_CUT_ROUNDS", 10) as usize);
+    block_on(async {
+        let mut dice = Dice::new("FOREBAY_CUT_SEED");
+        let mut fs = LoopFs::new(kind);
+        let mut server = Server::over(&[&fs.dir().join("data")]);
+        let mut clients = Vec::new();
+        for _ in 0..PARTITIONS {
+            clients.push(server.client().await);
+        }
+        let ordeal = Ordeal { name, rounds, segment_bytes: 1 << 18 };
+        let take_away = async |server: &mut Server, dice: &mut Dice| cut_once(&mut fs, server, dice).await;
+        ordeal.run(&mut server, clients, &mut dice, take_away).await;
+    });
 }
 
 /// Cuts the power of the disk and of the server that has it, and turns the disk on again.
@@ -84,54 +89,4 @@ async fn cut_once(fs: &mut LoopFs, server: &mut Server, dice: &mut Dice) {
     }
     server.spawn();
     server.wait_ready();
-}
-
-async fn run(kind: FsKind, rounds: usize) {
-    let began = Instant::now();
-    let mut dice = Dice::new("FOREBAY_CUT_SEED");
-    let mut fs = LoopFs::new(kind);
-    let mut server = Server::prepare(&[
-        ("metadata.log.preallocated.bytes", "4194304"),
-        ("metadata.snapshot.preallocated.bytes", "4194304"),
-    ]);
-    server.keep_data_in(fs.dir().join("data"));
-    server.spawn();
-    server.wait_ready();
-    let client = server.client().await;
-    // Small segments, so that rolls, indexes and snapshots of producers are met by cuts too.
-    let topic = NewTopic {
-        partitions: Some(PARTITIONS),
-        configs: BTreeMap::from([("segment.bytes".to_owned(), "262144".to_owned())]),
-        ..NewTopic::named(TOPIC)
-    };
-    client.create_topic(&topic, false).await.expect("a topic");
-    let mut lanes = Vec::new();
-    for partition in 0..PARTITIONS {
-        lanes.push((partition, server.client().await));
-    }
-    let load = Load::start(TOPIC, lanes, Duration::ZERO, &mut dice);
-    let churn = Churn::start(client.clone());
-    let mut ids = BTreeSet::new();
-    for round in 0..rounds {
-        let when = format!("{kind:?}, round {round}");
-        let (id, _) = client.new_producer().await.expect("a producer id");
-        assert!(ids.insert(id), "{when}: producer id {id} was given out before");
-        cut_once(&mut fs, &mut server, &mut dice).await;
-        let (told, before) = (churn.made(), load.acknowledged());
-        load.check_ends(&client, &before, &when).await;
-        Churn::check(&client, &told, &when).await;
-    }
-    drop(churn);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (mut acknowledged, mut found) = (0, 0);
-    for (partition, sure) in load.stop().await {
-        acknowledged += sure;
-        found += check_numbered(&client, TOPIC, partition, sure).await;
-    }
-    assert_eq!(server.stop().code(), Some(0), "it still stops cleanly");
-    println!(
-        "power cut on {kind:?}: {rounds} rounds, {acknowledged} records acknowledged, {found} found, \
-         0 lost, 0 reordered, 0 duplicated, {} s",
-        began.elapsed().as_secs()
-    );
 }

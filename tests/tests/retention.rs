@@ -17,7 +17,7 @@ use forebay_base::Id128;
 use forebay_client::{BatchBuilder, Client, FetchOptions, NewTopic, OffsetAt, Producer, ProducerConfig};
 use forebay_records::{Records, batches, verify_crc};
 use forebay_tests::requests::{delete_records, fetch};
-use forebay_tests::{Dice, Server, number_of, numbered_value};
+use forebay_tests::{Dice, Server, block_on, number_of, numbered_value};
 use forebay_wire::frame;
 use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::fetch::FetchResponse;
@@ -92,8 +92,7 @@ async fn read(
 
 #[test]
 fn readers_never_see_the_log_shrink_under_them() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let server = Server::with(&[("log.retention.check.interval.ms", "100")]);
         let client = server.client().await;
         let topic = NewTopic {
@@ -152,10 +151,9 @@ fn readers_never_see_the_log_shrink_under_them() {
 /// A segment that is deleted while it is being sent is sent to its end.
 #[test]
 fn an_answer_in_flight_outlives_its_segment() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let server = Server::with(&[("log.retention.check.interval.ms", "100")]);
     let count = 600 * BATCH;
-    runtime.block_on(async {
+    block_on(async {
         let client = server.client().await;
         let configs = [("segment.bytes".to_owned(), (4 << 20).to_string())].into();
         client.create_topic(&NewTopic { configs, ..NewTopic::named(TOPIC) }, false).await.unwrap();

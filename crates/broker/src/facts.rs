@@ -185,7 +185,8 @@ impl Facts {
         }
     }
 
-    /// What is wrong without making the node useless, a sentence each.
+    /// What is wrong without making the node useless, a sentence each. `forebay cluster status` has findings of its own and
+    /// leaves out what is one of them already, by its words.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let view = self.view(self.node);
         let unheard = format!("the controller does not hear of this node: {}", view.sentence());
@@ -195,8 +196,9 @@ impl Facts {
             self.quorum.complaint().into_iter().chain(unheard).chain(volumes).collect();
         let failed = view.last.as_ref().map_or(0, |report| report.failed.len());
         if failed > 0 {
-            complaints
-                .push(format!("{failed} partitions have failed: see /v1/topics/NAME/partitions and the log"));
+            complaints.push(format!(
+                "{failed} partitions are Failed: `forebay topic describe` shows which and why"
+            ));
         }
         complaints
     }

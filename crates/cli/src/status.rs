@@ -108,11 +108,14 @@ impl StatusArgs {
 /// What is wrong, worst first; nothing is said twice.
 fn findings(cluster: &Cluster, volumes: &[Volume], readiness: Readiness) -> Vec<String> {
     let mut found: Vec<String> = readiness.reason.into_iter().collect();
-    if !cluster.metadata.running || cluster.metadata.leader.is_none() {
+    // A server whose quorum does not work is not ready, and has said so.
+    if found.is_empty() && (!cluster.metadata.running || cluster.metadata.leader.is_none()) {
         found.push("the metadata quorum does not work: topics and settings cannot be changed".to_owned());
     }
     let unheard = cluster.brokers.iter().filter(|node| node.contact != "Reachable");
-    found.extend(unheard.map(|node| format!("node {}: {}", node.id, node.sentence)));
+    found.extend(unheard.map(|node| {
+        format!("node {}: the controller does not hear of this node: {}", node.id, node.sentence)
+    }));
     for volume in volumes.iter().filter(|volume| volume.state != "Normal") {
         let (node, path, cause) = (volume.node, &volume.path, &volume.cause);
         let sentence = volume.sentence.clone();
@@ -123,10 +126,19 @@ fn findings(cluster: &Cluster, volumes: &[Volume], readiness: Readiness) -> Vec<
     found.extend(bad.map(|(status, count)| {
         format!("{count} partitions are {status}: `forebay topic describe` shows which and why")
     }));
-    // The volumes' own complaints are above, with their node.
-    let known: Vec<&str> = volumes.iter().filter_map(|volume| volume.sentence.as_deref()).collect();
-    found.extend(readiness.complaints.into_iter().filter(|complaint| !known.contains(&complaint.as_str())));
+    for complaint in readiness.complaints {
+        // It is a finding already, with its node, if its words are those of one.
+        let words = without_numbers(&complaint);
+        if !found.iter().any(|finding| without_numbers(finding).ends_with(&words)) {
+            found.push(complaint);
+        }
+    }
     found
+}
+
+/// The words of a sentence. Its numbers (seconds, bytes) may have moved from one answer of the server to the next.
+fn without_numbers(sentence: &str) -> String {
+    sentence.chars().filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
 /// A state, and what it was when that is all there is.
@@ -183,7 +195,7 @@ mod tests {
 
     fn cluster(contact: &str, statuses: serde_json::Value) -> Cluster {
         let node = json!({
-            "id": 1, "contact": contact, "sentence": "it is as it is", "heard_ms_ago": 12, "partitions_led": 3,
+            "id": 1, "contact": contact, "sentence": "it has been silent for 3 s", "heard_ms_ago": 12, "partitions_led": 3,
         });
         let metadata = json!({ "leader": 1, "term": 2, "running": true });
         serde_json::from_value(json!({
@@ -206,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn a_quorum_that_does_not_work_is_found_once() {
+        let mut cluster = cluster("Reachable", json!({}));
+        cluster.metadata.leader = None;
+        let told = "the metadata quorum has no leader";
+        let readiness = Readiness { reason: Some(told.to_owned()), ..ready(&[]) };
+        assert_eq!(findings(&cluster, &[], readiness), [told]);
+        // It may have found one since.
+        let found = findings(&cluster, &[], ready(&[]));
+        assert!(found.len() == 1 && found[0].contains("does not work"), "{found:?}");
+    }
+
+    #[test]
     fn nothing_is_found_where_all_is_well() {
         let (cluster, volumes) =
             (cluster("Reachable", json!({ "Online": 3 })), vec![volume("Normal", None, None)]);
@@ -220,19 +244,27 @@ mod tests {
 
     #[test]
     fn each_thing_that_is_wrong_is_found_once() {
-        let full = "the disk of /data is full";
         let found = findings(
-            &cluster("Silent", json!({ "OutOfSpace": 2, "Online": 1 })),
-            &[volume("Full", None, Some(full)), volume("Unknown", Some("Normal"), None)],
-            ready(&[full, "something else"]),
+            &cluster("Silent", json!({ "Failed": 2, "Online": 1 })),
+            &[
+                volume("Full", None, Some("the disk of /data is full: 7 bytes are free")),
+                volume("Unknown", Some("Normal"), None),
+            ],
+            // As it was told a moment later.
+            ready(&[
+                "the controller does not hear of this node: it has been silent for 4 s",
+                "the disk of /data is full: 12 bytes are free",
+                "3 partitions are Failed: `forebay topic describe` shows which and why",
+                "something else",
+            ]),
         );
         assert_eq!(
             found,
             [
-                "node 1: it is as it is",
-                "node 1: the disk of /data is full",
+                "node 1: the controller does not hear of this node: it has been silent for 3 s",
+                "node 1: the disk of /data is full: 7 bytes are free",
                 "node 1: /data is Unknown (last Normal) (a write found no room)",
-                "2 partitions are OutOfSpace: `forebay topic describe` shows which and why",
+                "2 partitions are Failed: `forebay topic describe` shows which and why",
                 "something else",
             ]
         );

@@ -13,7 +13,7 @@ pub enum SessionError {
     /// What it said does not count (any more).
     #[error(transparent)]
     Stale(#[from] Stale),
-    /// The controller is stopping, or too much waits for it.
+    /// The controller is stopping. While it is only slow, whoever speaks waits.
     #[error("the controller does not listen")]
     Deaf,
 }

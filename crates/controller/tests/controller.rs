@@ -1,77 +1,32 @@
 //! A controller as a node uses it: one voter on a real disk.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod tasks;
+mod quorum;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{Clock, ClusterId, DirectoryId, Id128, Instant, NodeId, SeededRng, TopicId, WallTime};
-use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError};
-use forebay_log::RealDisk;
-use forebay_meta::{Command, Endpoint, Image, NewTopic, Refusal, Reply, TopicDefaults};
+use forebay_base::NodeId;
+use forebay_controller::{Controller, ControllerConfig, ProposeError};
+use forebay_meta::{Command, Image, NewTopic, Refusal, Reply};
 
-#[derive(Debug)]
-struct StoppedClock;
-
-impl Clock for StoppedClock {
-    fn now(&self) -> Instant {
-        Instant(0)
-    }
-    fn wall(&self) -> WallTime {
-        WallTime(1_700_000_000_000)
-    }
-}
-
-fn config(dir: &Path) -> ControllerConfig {
-    ControllerConfig {
-        log_bytes: 1 << 20,
-        snapshot_bytes: 1 << 16,
-        ..ControllerConfig::new(dir.join("metadata"), NodeId(1))
-    }
-}
+use quorum::{config, format, register, topic};
 
 async fn start(config: ControllerConfig) -> Controller {
-    let env = ControllerEnv {
-        disk: Arc::new(RealDisk),
-        clock: Arc::new(StoppedClock),
-        rng: Arc::new(SeededRng::new(7)),
-        workers: Arc::new(tasks::Tasks),
-    };
-    Controller::start(env, config).await.unwrap()
+    quorum::start(config).await.unwrap()
 }
 
 async fn formed(config: ControllerConfig) -> Controller {
     let controller = start(config).await;
-    let format = Command::Format { cluster: ClusterId(Id128([9; 16])), feature_level: 1 };
-    assert_eq!(controller.propose(format).await, Ok(Reply::Format(Ok(()))));
-    let register = Command::RegisterBroker {
-        node: NodeId(1),
-        endpoints: vec![Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092 }],
-        directories: vec![DirectoryId(Id128([3; 16]))],
-        rack: None,
-    };
-    assert!(matches!(controller.propose(register).await, Ok(Reply::RegisterBroker(Ok(_)))));
+    format(&controller).await;
+    register(&controller).await;
     controller
 }
 
 fn create(number: u64, name: String) -> Command {
-    let mut bytes = [1; 16];
-    bytes[8..].copy_from_slice(&number.to_be_bytes());
-    let topic = NewTopic {
-        id: TopicId(Id128(bytes)),
-        name,
-        partitions: -1,
-        replication_factor: -1,
-        ..NewTopic::default()
-    };
-    Command::CreateTopics {
-        topics: vec![topic],
-        defaults: TopicDefaults::default(),
-        avoid: Default::default(),
-        validate_only: false,
-    }
+    let mut id = [1; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    quorum::create(topic(id, name), false)
 }
 
 async fn create_one(controller: &Controller, number: u64) -> Result<(), Refusal> {
@@ -225,19 +180,8 @@ async fn a_full_log_refuses_with_a_sentence_until_a_snapshot_makes_room() {
 async fn a_command_too_large_for_an_entry_is_refused_and_the_rest_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let controller = formed(ControllerConfig { log_bytes: 8 * 4096, ..config(dir.path()) }).await;
-    let topic = NewTopic {
-        id: TopicId(Id128([5; 16])),
-        name: "wide".into(),
-        partitions: 5_000,
-        replication_factor: -1,
-        ..NewTopic::default()
-    };
-    let wide = Command::CreateTopics {
-        topics: vec![topic],
-        defaults: TopicDefaults::default(),
-        avoid: Default::default(),
-        validate_only: false,
-    };
+    let wide = NewTopic { partitions: 5_000, ..topic([5; 16], "wide".into()) };
+    let wide = quorum::create(wide, false);
     assert!(matches!(controller.propose(wide).await, Err(ProposeError::TooLarge { .. })));
     create_one(&controller, 1).await.unwrap();
     controller.shutdown().await;

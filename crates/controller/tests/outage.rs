@@ -1,62 +1,25 @@
 //! A controller whose disk must not be written, or cannot be.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod tasks;
+mod quorum;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use forebay_base::{Clock, ClusterId, Id128, Instant, NodeId, SeededRng, TopicId, WallTime};
-use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError, StartError};
-use forebay_log::RealDisk;
-use forebay_meta::{Command, NewTopic, Reply, TopicDefaults};
+use forebay_controller::{Controller, ControllerConfig, ProposeError};
+use forebay_meta::Command;
 
-#[derive(Debug)]
-struct StoppedClock;
-
-impl Clock for StoppedClock {
-    fn now(&self) -> Instant {
-        Instant(0)
-    }
-    fn wall(&self) -> WallTime {
-        WallTime(1_700_000_000_000)
-    }
-}
+use quorum::{create, format, start, topic};
 
 fn config(dir: &Path, barred: Option<&str>) -> ControllerConfig {
-    ControllerConfig {
-        log_bytes: 1 << 20,
-        snapshot_bytes: 1 << 16,
-        barred: barred.map(Arc::from),
-        ..ControllerConfig::new(dir.join("metadata"), NodeId(1))
-    }
-}
-
-async fn start(config: ControllerConfig) -> Result<Controller, StartError> {
-    let env = ControllerEnv {
-        disk: Arc::new(RealDisk),
-        clock: Arc::new(StoppedClock),
-        rng: Arc::new(SeededRng::new(7)),
-        workers: Arc::new(tasks::Tasks),
-    };
-    Controller::start(env, config).await
-}
-
-fn format() -> Command {
-    Command::Format { cluster: ClusterId(Id128([9; 16])), feature_level: 1 }
+    ControllerConfig { barred: barred.map(Arc::from), ..quorum::config(dir) }
 }
 
 /// Changes nothing, and needs a quorum.
 fn question() -> Command {
-    let topic = NewTopic { id: TopicId(Id128([5; 16])), name: "late".to_owned(), ..NewTopic::default() };
-    Command::CreateTopics {
-        topics: vec![topic],
-        defaults: TopicDefaults::default(),
-        avoid: Default::default(),
-        validate_only: true,
-    }
+    create(topic([5; 16], "late".to_owned()), true)
 }
 
 /// Every file of the metadata log, with when it was written last and its bytes.
@@ -71,7 +34,7 @@ fn files(dir: &Path) -> BTreeMap<String, (SystemTime, Vec<u8>)> {
 
 async fn formed(dir: &Path) {
     let controller = start(config(dir, None)).await.unwrap();
-    assert_eq!(controller.propose(format()).await, Ok(Reply::Format(Ok(()))));
+    format(&controller).await;
     controller.shutdown().await;
 }
 
@@ -90,7 +53,7 @@ async fn a_barred_start_reads_the_image_and_writes_nothing() {
     let image = controller.image().borrow().clone();
     assert!(image.is_formatted(), "it is there at once");
     assert!(!controller.is_caught_up(), "what it does not know may be there");
-    let refused = controller.propose(format()).await.unwrap_err();
+    let refused = controller.propose(question()).await.unwrap_err();
     assert!(matches!(&refused, ProposeError::Down { reason } if reason.contains("the disk has failed")));
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!controller.status().raft_alive);

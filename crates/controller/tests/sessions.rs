@@ -1,14 +1,13 @@
 //! The controller's side of the sessions in which nodes report.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod tasks;
+mod quorum;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_base::{BrokerEpoch, Clock, Instant, NodeId, SeededRng, WallTime};
-use forebay_controller::{Controller, ControllerConfig, ControllerEnv, Session, SessionError};
-use forebay_log::RealDisk;
+use forebay_base::{BrokerEpoch, Clock, Instant, NodeId, WallTime};
+use forebay_controller::{Controller, Session, SessionError};
 use forebay_meta::liveness::Stale;
 use forebay_meta::{Contact, NodeReport};
 
@@ -23,7 +22,7 @@ impl Clock for TokioClock {
         Instant(self.0.elapsed().as_nanos() as u64)
     }
     fn wall(&self) -> WallTime {
-        WallTime(1_700_000_000_000)
+        quorum::WALL
     }
 }
 
@@ -37,18 +36,8 @@ impl Site {
     async fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
         let clock = Arc::new(TokioClock(tokio::time::Instant::now()));
-        let config = ControllerConfig {
-            log_bytes: 1 << 20,
-            snapshot_bytes: 1 << 16,
-            ..ControllerConfig::new(home.path().join("metadata"), NODE)
-        };
-        let env = ControllerEnv {
-            disk: Arc::new(RealDisk),
-            clock: clock.clone(),
-            rng: Arc::new(SeededRng::new(7)),
-            workers: Arc::new(tasks::Tasks),
-        };
-        let site = Self { controller: Controller::start(env, config).await.unwrap(), clock, _home: home };
+        let controller = Controller::start(quorum::env(clock.clone()), quorum::config(home.path()));
+        let site = Self { controller: controller.await.unwrap(), clock, _home: home };
         site.led().await;
         site
     }

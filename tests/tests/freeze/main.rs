@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_tests::{Dice, Load, check_numbered};
+use forebay_tests::{Dice, Load, block_on, check_numbered, number};
 
 use asking::{Asking, Made};
 use findings::Findings;
@@ -74,8 +74,7 @@ fn a_frozen_directory_with_the_metadata_stalls_only_its_own_writes() {
 }
 
 fn freeze(which: Frozen) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(which));
+    block_on(run(which));
 }
 
 /// Records acknowledged in a while, per second.
@@ -92,7 +91,7 @@ async fn rates(while_: Duration, blocked: &Load, other: &Load, reading: &Reading
 }
 
 async fn run(which: Frozen) {
-    let seconds = std::env::var("FOREBAY_FREEZE_SECONDS").map_or(10, |text| text.parse().expect("a number"));
+    let seconds = number("FOREBAY_FREEZE_SECONDS", 10);
     let mut dice = Dice::new("FOREBAY_FREEZE_SEED");
     let layout = Layout::new(which, seconds).await;
     let blocked = Load::start(BLOCKED, layout.lanes(true, BLOCKED_PRODUCERS).await, PAUSE, &mut dice);

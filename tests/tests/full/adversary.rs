@@ -1,8 +1,8 @@
 //! Somebody else takes every byte, or every inode, that comes free.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use forebay_tests::{FsKind, get};
+use forebay_tests::{FsKind, eventually, get};
 
 use crate::client::{Client, producer_id};
 use crate::site::Site;
@@ -71,12 +71,7 @@ fn deletes_go_on(volume: &Volume, grab: fn(&Volume) -> Grabber) {
         }
     }
     // Partitions are removed by and by.
-    let began = Instant::now();
-    while site.segment_bytes() > 2 * MIB {
-        let left = site.segment_bytes();
-        assert!(began.elapsed() < GONE_WITHIN, "{left} of {before} bytes are left: {}", site.volume());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    eventually("what was deleted is gone", GONE_WITHIN, || site.segment_bytes() <= 2 * MIB);
     println!("{before} bytes of records deleted, {}", site.volume()["state"]);
     drop(grabber);
     volume.free_but(0);

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
 use forebay_client::NewTopic;
-use forebay_tests::{Dice, FsKind, Load, Server, check_numbered};
+use forebay_tests::{Dice, FsKind, Load, Server, block_on, check_numbered, number};
 
 use crate::site::Site;
 use crate::volume::Volume;
-use crate::{BACK_ALWAYS, BACK_MOSTLY, number};
+use crate::{BACK_ALWAYS, BACK_MOSTLY};
 
 const TOPIC: &str = "load";
 const LANES: i32 = 3;
@@ -34,8 +34,7 @@ fn ext4_writes_come_back_by_themselves() {
 
 fn run(kind: FsKind) {
     let cycles = number("FOREBAY_FULL_CYCLES", 2) as usize;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(fill_and_free(kind, cycles));
+    block_on(fill_and_free(kind, cycles));
 }
 
 /// Records acknowledged, of all producers.

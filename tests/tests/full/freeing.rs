@@ -7,6 +7,9 @@ use crate::site::Site;
 use crate::volume::Volume;
 use crate::{BACK_MOSTLY, MIB};
 
+/// Three volumes are written in about a minute, for a producer on a volume that is nearly full is slowed down.
+const ROLLED_WITHIN: Duration = Duration::from_secs(300);
+
 #[test]
 #[ignore = "needs root and mounts: cargo xtask faults full"]
 fn eight_mib_that_are_freed_are_enough_on_the_smallest_volume() {
@@ -66,7 +69,7 @@ fn the_oldest_records_go_where_the_topic_says_so() {
             std::thread::sleep(Duration::from_millis(100));
         }
         let stored = client.stored()[0];
-        assert!(began.elapsed() < Duration::from_secs(120), "{stored} stored: {}", site.volume());
+        assert!(began.elapsed() < ROLLED_WITHIN, "{stored} stored: {}", site.volume());
     }
     client.check();
 }

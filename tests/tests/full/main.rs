@@ -28,6 +28,8 @@ mod volume;
 
 use std::time::Duration;
 
+use forebay_tests::number;
+
 /// Writes are back so soon after space was freed, in 99 of 100 cases ...
 const BACK_MOSTLY: Duration = Duration::from_secs(10);
 /// ... and always.
@@ -37,11 +39,6 @@ const BACK_ALWAYS: Duration = Duration::from_secs(30);
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 const MIB: u64 = 1 << 20;
-
-/// A number from the environment.
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
 
 /// How long a volume stays full.
 fn full_for() -> Duration {

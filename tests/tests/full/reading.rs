@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use forebay_tests::FsKind;
+use forebay_tests::{FsKind, eventually};
 
 use crate::client::{Client, Produced, SMALL};
 use crate::readers::Readers;
@@ -45,11 +45,7 @@ fn read_while_full(kind: FsKind) {
     client.fill();
     let shown = site.shown_full(TOPIC);
     let grabber = volume.grab();
-    let grabbed = Instant::now();
-    while !volume.is_full() {
-        assert!(grabbed.elapsed() < SHOWN_WITHIN, "{kind:?}: there is room left");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    eventually("there is no room left", SHOWN_WITHIN, || volume.is_full());
     readers.know(client.stored());
 
     let (began, mut refused) = (Instant::now(), 0usize);
@@ -59,6 +55,7 @@ fn read_while_full(kind: FsKind) {
         refused += 1;
         std::thread::sleep(Duration::from_millis(5));
     }
+    readers.until_enough(kind);
     let full = readers.stop();
     full.judge(kind, "full");
     println!(
@@ -79,6 +76,7 @@ fn read_while_full(kind: FsKind) {
     client.reconnect(&site.server);
     let readers = Readers::start(&site.server, &volume, TOPIC, client.stored());
     std::thread::sleep(Duration::from_secs(2));
+    readers.until_enough(kind);
     let after = readers.stop();
     after.judge(kind, "after a start on the full volume");
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use forebay_records::BatchBuilder;
 use forebay_tests::requests::produce;
-use forebay_tests::{FsKind, Server, metric, run_to_end};
+use forebay_tests::{FsKind, Server, eventually, metric, run_to_end};
 use forebay_wire::kafka::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use forebay_wire::kafka::produce::ProduceRequest;
 
@@ -45,7 +45,8 @@ fn cpu(server: &Server) -> Duration {
     Duration::from_millis(10 * (ticks(11).expect("a number") + ticks(12).expect("a number")))
 }
 
-/// Appends at the rate for a while, each producer to a partition of its own; `is_refused` says what each answer must be.
+/// Appends at the rate for a while, longer on a machine that is too slow for half of it, each producer to a partition of its
+/// own; `is_refused` says what each answer must be.
 fn work(server: &Server, client: &Client, is_refused: bool, lasts: Duration) -> Work {
     let (over, count) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
     let (began, before) = (Instant::now(), cpu(server));
@@ -65,6 +66,8 @@ fn work(server: &Server, client: &Client, is_refused: bool, lasts: Duration) -> 
         })
         .collect();
     std::thread::sleep(lasts);
+    let half = RATE * lasts.as_secs() / 2;
+    eventually("half of the appends are made", 2 * lasts, || count.load(Ordering::Relaxed) >= half);
     over.store(true, Ordering::Relaxed);
     producers.into_iter().for_each(|producer| producer.join().expect("a producer is answered"));
     Work { appends: count.load(Ordering::Relaxed), took: began.elapsed(), cpu: cpu(server) - before }
@@ -94,12 +97,6 @@ fn a_thousand_refused_appends_a_second_leave_the_log_quiet() {
     let first = site.server.lines().since(&lines).warnings().count();
     assert!(first > 0, "the first refusal has no line");
     let refused = work(&site.server, &client, true, lasts);
-    assert!(
-        refused.appends > RATE * lasts.as_secs() / 2,
-        "{} appends in {:?}",
-        refused.appends,
-        refused.took
-    );
 
     let lines = site.server.lines().since(&lines);
     let (told, most) = (lines.warnings().count() as u64, lines.most_in_a_minute());

@@ -1,7 +1,7 @@
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use forebay_tests::{Server, get};
+use forebay_tests::{Server, eventually, get, json, volume};
 
 use crate::SHOWN_WITHIN;
 use crate::volume::Volume;
@@ -32,30 +32,22 @@ impl Site {
     /// Starts it again on a full volume, where it need not be ready for writes.
     pub(crate) fn spawn(&mut self) {
         self.server.spawn();
-        let began = Instant::now();
-        while get(self.server.http(), "/readyz").is_err() {
-            assert!(began.elapsed() < STARTED_WITHIN, "it does not start:\n{}", self.server.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually("it answers", STARTED_WITHIN, || get(self.server.http(), "/readyz").is_ok());
     }
 
     /// What `/v1/volumes` says of its volume.
     pub(crate) fn volume(&self) -> serde_json::Value {
-        self.page("/v1/volumes")["volumes"][0].clone()
+        volume(&self.server, self.server.data())
     }
+
     /// What users are shown of a topic.
     pub(crate) fn status(&self, topic: &str) -> String {
-        self.page(&format!("/v1/topics/{topic}"))["status"].as_str().unwrap_or_default().to_owned()
+        json(&self.server, &format!("/v1/topics/{topic}"))["status"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until the topic is shown out of space; how long that took.
     pub(crate) fn shown_full(&self, topic: &str) -> Duration {
-        let began = Instant::now();
-        while self.status(topic) != "OutOfSpace" {
-            assert!(began.elapsed() < SHOWN_WITHIN, "not shown full: {}", self.volume());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        began.elapsed()
+        eventually("it is shown full", SHOWN_WITHIN, || self.status(topic) == "OutOfSpace")
     }
 
     /// How often the volume went from one state to the other, by the server's own lines.
@@ -84,11 +76,5 @@ impl Site {
     pub(crate) fn no_panic(&self) {
         let log = self.server.log();
         assert!(!log.contains("panicked") && !log.contains("internal fault"), "{log}");
-    }
-
-    fn page(&self, path: &str) -> serde_json::Value {
-        let (status, body) = get(self.server.http(), path).unwrap();
-        assert_eq!(status, 200, "{path}: {body}");
-        serde_json::from_str(&body).unwrap()
     }
 }

@@ -3,12 +3,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use forebay_tests::FsKind;
+use forebay_tests::{FsKind, number};
 
 use crate::client::Client;
 use crate::site::Site;
 use crate::volume::Volume;
-use crate::{BACK_MOSTLY, MIB, number};
+use crate::{BACK_MOSTLY, MIB};
 
 #[test]
 #[ignore = "needs root and mounts: cargo xtask faults full"]
@@ -48,7 +48,7 @@ fn start_again_and_again(kind: FsKind) {
         slowest = slowest.max(began.elapsed());
         client.refused();
         client.repeat();
-        assert_eq!(site.status("orders"), "OutOfSpace");
+        site.shown_full("orders");
         before.check(&Files::of(&volume.data()));
     }
     volume.free_but(0);

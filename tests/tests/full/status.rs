@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use forebay_records::BatchBuilder;
 use forebay_tests::requests::{create, fetch, produce};
-use forebay_tests::{Conn, FsKind, Server, forebay, get, post, run_to_end};
+use forebay_tests::{Conn, FsKind, Server, eventually, get, json, number, post, tool};
 use forebay_wire::kafka::describe_log_dirs::DescribeLogDirsRequest;
 use serde_json::Value;
 
 use crate::volume::Volume;
-use crate::{BACK_ALWAYS, MIB, SHOWN_WITHIN, number};
+use crate::{BACK_ALWAYS, MIB, SHOWN_WITHIN};
 
 const TOPIC: &str = "orders";
 const RECONNECTS: u32 = 20;
@@ -22,12 +22,6 @@ const RESETS: u32 = 20;
 const STARTS: u32 = 3;
 /// After a reset, all is known again so soon, on a machine that has much else to do.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
-
-fn json(server: &Server, path: &str) -> Value {
-    let (status, body) = get(server.http(), path).unwrap();
-    assert_eq!(status, 200, "{path}: {body}");
-    serde_json::from_str(&body).unwrap()
-}
 
 /// The status of the one partition; an error if nobody answers.
 fn status(http: &str) -> std::io::Result<String> {
@@ -37,21 +31,8 @@ fn status(http: &str) -> std::io::Result<String> {
 }
 
 fn wait_for(server: &Server, wanted: &str, patience: Duration) -> Duration {
-    let began = Instant::now();
-    loop {
-        let shown = status(server.http()).unwrap();
-        if shown == wanted {
-            return began.elapsed();
-        }
-        assert!(began.elapsed() < patience, "{shown} after {patience:?}\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A command of the binary on this server: whether it succeeded, and what it said.
-fn tool(server: &Server, words: &[&str]) -> (Option<i32>, String) {
-    let (status, text) = run_to_end(forebay().args(words).args(["--http", server.http()]));
-    (status.code(), text)
+    let is_shown = || status(server.http()).unwrap() == wanted;
+    eventually(&format!("{wanted} is shown"), patience, is_shown)
 }
 
 fn describe(server: &Server) -> String {
@@ -196,11 +177,8 @@ fn a_full_volume_is_never_shown_as_online() {
     assert!(dir.topics[0].partitions[0].partition_size > 0, "{dir:?}");
 
     volume.free_but(0);
-    let (mut client, freed) = (server.conn(), Instant::now());
-    while append(&mut client).is_some() {
-        assert!(freed.elapsed() < BACK_ALWAYS, "{}", server.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    println!("writes are back {:?} after the space was freed", freed.elapsed());
+    let mut client = server.conn();
+    let back = eventually("writes are back", BACK_ALWAYS, || append(&mut client).is_none());
+    println!("writes are back {back:?} after the space was freed");
     wait_for(&server, "Online", Duration::from_secs(60));
 }

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use forebay_tests::eventually;
 use tempfile::TempDir;
 
 /// As the argument of `nbdkit`; it takes what is written.
@@ -35,11 +36,7 @@ rm -rf \"$0\"";
         let mut sweeper = Command::new("sh");
         sweeper.args(["-c", script]).arg(home.path()).arg(SIZE).stdin(Stdio::piped());
         let made = Self { home, sweeper: sweeper.spawn().expect("a shell") };
-        let began = Instant::now();
-        while !made.image().exists() {
-            assert!(began.elapsed() < THERE_WITHIN, "nbdfuse shows no device");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually("nbdfuse shows the device", THERE_WITHIN, || made.image().exists());
         made
     }
 

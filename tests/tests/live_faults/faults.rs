@@ -1,13 +1,8 @@
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use forebay_tests::{LoopFs, Server};
+use forebay_tests::{FailingSyncs, LoopFs, Server};
 
 use crate::device::Device;
-
-/// Long enough for strace to have every thread.
-const SETTLES: Duration = Duration::from_millis(300);
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +20,7 @@ pub(crate) enum Sort {
 /// A fault that lasts until it is dropped, after its server was killed.
 #[derive(Debug)]
 pub(crate) struct Fault<'a> {
-    tracer: Option<Child>,
+    _syncs: Option<FailingSyncs>,
     device: &'a Device,
 }
 
@@ -34,41 +29,24 @@ impl Sort {
 
     /// Makes it go wrong; it has begun when this returns.
     pub(crate) fn inject<'a>(self, server: &Server, fs: &LoopFs, device: &'a Device) -> Fault<'a> {
-        let mut tracer = None;
+        let mut syncs = None;
         match self {
-            Self::SyncFails => tracer = Some(fail_syncs(server, &fs.dir())),
+            Self::SyncFails => syncs = Some(FailingSyncs::begin(server, &files(&fs.dir()))),
             Self::ShutDown => fs.cut_power(),
             Self::DeviceFails => device.fail(),
             Self::ReadOnly => fs.abort(),
         }
-        Fault { tracer, device }
+        Fault { _syncs: syncs, device }
     }
 }
 
 impl Drop for Fault<'_> {
     fn drop(&mut self) {
         self.device.heal();
-        if let Some(tracer) = &mut self.tracer {
-            // It ends with the process that it traces.
-            let _ = tracer.kill();
-            let _ = tracer.wait();
-        }
     }
 }
 
-/// Has every sync of a file below `dir` that the server has, or will have, open fail.
-fn fail_syncs(server: &Server, dir: &Path) -> Child {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-q", "-p", &server.pid().to_string(), "-e", "trace=fdatasync,fsync"]);
-    strace.args(["-e", "inject=fdatasync,fsync:error=EIO"]);
-    for path in files(dir) {
-        strace.arg("-P").arg(path);
-    }
-    let tracer = strace.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace is installed");
-    std::thread::sleep(SETTLES);
-    tracer
-}
-
+/// All files below `dir`.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {

@@ -1,10 +1,11 @@
-//! A disk that fails under a server that goes on: every sync fails, its device fails, its file system shuts
-//! down or becomes read-only. The
-//! volume is shown Failed, another data directory does not notice, and after a restart on the healed disk, and readmitting it
-//! where it still counts as failed, everything that was acknowledged is there, once, in order.
+//! A disk that fails under a server that goes on: every sync fails, its device fails, its file system shuts down or
+//! becomes read-only. The volume is shown Failed, another data directory does not notice, and after a restart on the
+//! healed disk, and readmitting it where it still counts as failed, everything that was acknowledged is there, once, in
+//! order.
 //!
-//! Needs root, loop mounts, `strace`, `xfs_io`, `nbdkit` and `nbdfuse`: `cargo xtask faults live_faults` runs it. `FOREBAY_FAULT_ROUNDS`
-//! (default 4) is how many faults there are, of each sort in turn; `FOREBAY_FAULT_SEED` gives their moments again.
+//! Needs root, loop mounts, `strace`, `xfs_io`, `nbdkit` and `nbdfuse`: `cargo xtask faults live_faults` runs it.
+//! `FOREBAY_FAULT_ROUNDS` (default 4) is how many faults there are, of each sort in turn; `FOREBAY_FAULT_SEED` gives their
+//! moments again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,7 +21,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use forebay_client::NewTopic;
-use forebay_tests::{Dice, FsKind, Load, LoopFs, Server, check_numbered, forebay, get, run_to_end};
+use forebay_tests::{
+    Dice, FsKind, Load, LoopFs, Server, block_on, check_numbered, eventually, get, number, tool, volume_state,
+};
 
 use device::Device;
 use faults::Sort;
@@ -37,12 +40,14 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 /// The other volume's producers are acknowledged something within this.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(5);
 
+/// After a start, all of them are; and what is known of the volumes is.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
+
 #[test]
 #[ignore = "needs root and loop mounts: cargo xtask faults live_faults"]
 fn a_disk_that_fails_loses_nothing_that_was_acknowledged() {
-    let rounds = std::env::var("FOREBAY_FAULT_ROUNDS").map_or(4, |text| text.parse().expect("a number"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(rounds));
+    let rounds = number("FOREBAY_FAULT_ROUNDS", 4) as usize;
+    block_on(run(rounds));
 }
 
 /// A server with two data directories, of which the second one fails.
@@ -57,29 +62,13 @@ impl Site {
     fn start() -> Self {
         let (sound, device) = (LoopFs::new(FsKind::Ext4), Device::start());
         let failing = LoopFs::over(device.image());
-        let mut server = Server::prepare(&[
-            ("metadata.log.preallocated.bytes", "4194304"),
-            ("metadata.snapshot.preallocated.bytes", "4194304"),
-        ]);
-        server.keep_data_in(sound.dir().join("data"));
-        server.flags(&["--data-dir", failing.dir().join("data").to_str().unwrap()]);
-        server.spawn();
-        server.wait_ready();
+        let server = Server::over(&[&sound.dir().join("data"), &failing.dir().join("data")]);
         Self { server, sound, failing, device }
     }
 
     /// States of the two volumes.
     fn states(&self) -> [String; 2] {
-        let (_, body) = get(self.server.http(), "/v1/volumes").unwrap();
-        let list: serde_json::Value = serde_json::from_str(&body).unwrap();
-        let of = |fs: &LoopFs| {
-            let is_it = |volume: &&serde_json::Value| {
-                volume["path"].as_str().is_some_and(|path| fs.dir().join("data").to_str() == Some(path))
-            };
-            let volume = list["volumes"].as_array().unwrap().iter().find(is_it).expect("both are there");
-            volume["state"].as_str().unwrap_or_default().to_owned()
-        };
-        [of(&self.sound), of(&self.failing)]
+        [&self.sound, &self.failing].map(|fs| volume_state(&self.server, &fs.dir().join("data")))
     }
 
     /// Whether each partition lies on the failing volume.
@@ -104,7 +93,7 @@ async fn run(rounds: usize) {
     for round in 0..rounds {
         let sort = Sort::ALL[round % Sort::ALL.len()];
         let when = format!("round {round}, {sort:?}");
-        until_all_go_on(&site, &load, &[true; PARTITIONS as usize], &when).await;
+        until_all_go_on(&site, &load, &[true; PARTITIONS as usize], BACK_WITHIN, &when).await;
         tokio::time::sleep(Duration::from_millis(dice.pick(0, 500) as u64)).await;
         let failing = site.failing(&id);
         assert!(failing.contains(&true) && failing.contains(&false), "partitions lie on both volumes");
@@ -119,7 +108,7 @@ async fn run(rounds: usize) {
         slowest = slowest.max(shown);
         by_sort.entry(format!("{sort:?}")).or_insert_with(Vec::new).push(shown);
         let sound: Vec<bool> = failing.iter().map(|failing| !failing).collect();
-        until_all_go_on(&site, &load, &sound, &when).await;
+        until_all_go_on(&site, &load, &sound, GOES_ON_WITHIN, &when).await;
         assert_eq!(site.states(), ["Normal", "Failed"], "{when}: the other one is well");
 
         site.server.kill();
@@ -129,13 +118,15 @@ async fn run(rounds: usize) {
         site.failing.mount();
         site.server.spawn();
         site.server.wait_ready();
+        let is_known = || ["Normal", "Failed"].contains(&site.states()[1].as_str());
+        eventually("the state of the volume is known", BACK_WITHIN, is_known);
         // What it could not write down itself the other one remembers.
         assert_eq!(site.states(), ["Normal", "Failed"], "{when}: a start alone does not let it in again");
-        let (status, said) = run_to_end(forebay().args(["cluster", "readmit", "--http", site.server.http()]));
-        assert!(status.success(), "{when}: {said}");
+        let (code, said) = tool(&site.server, &["cluster", "readmit"]);
+        assert_eq!(code, Some(0), "{when}: {said}");
         load.check_ends(&client, &acknowledged, &when).await;
     }
-    until_all_go_on(&site, &load, &[true; PARTITIONS as usize], "in the end").await;
+    until_all_go_on(&site, &load, &[true; PARTITIONS as usize], BACK_WITHIN, "in the end").await;
     let (mut acknowledged, mut found) = (0, 0);
     for (partition, sure) in load.stop().await {
         acknowledged += sure;
@@ -151,13 +142,13 @@ async fn run(rounds: usize) {
 }
 
 /// Waits until each of these producers was acknowledged something more.
-async fn until_all_go_on(site: &Site, load: &Load, which: &[bool], when: &str) {
+async fn until_all_go_on(site: &Site, load: &Load, which: &[bool], within: Duration, when: &str) {
     let (began, before) = (Instant::now(), load.acknowledged());
     let stands = |partition: usize| which[partition] && load.acknowledged()[partition] == before[partition];
     while let Some(partition) = (0..which.len()).find(|partition| stands(*partition)) {
         let waited = began.elapsed();
         assert!(
-            waited < GOES_ON_WITHIN,
+            waited < within,
             "{when}: partition {partition} stands still: {:?} {:?}",
             load.fault(),
             get(site.server.http(), &format!("/v1/topics/{TOPIC}/partitions"))

@@ -10,17 +10,16 @@
     reason = "tests stand outside the product: they panic, read clocks and print"
 )]
 
-mod injected;
 mod lane;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use forebay_tests::requests::create;
-use forebay_tests::{FsKind, LoopFs, Server, forebay, get, run_to_end};
-use serde_json::Value;
+use forebay_tests::{
+    FailingSyncs, FsKind, LoopFs, Server, eventually, get, json, tool, volume, volume_state,
+};
 
-use injected::Injected;
 use lane::Lane;
 
 const MIB: u64 = 1 << 20;
@@ -33,31 +32,6 @@ const BACK_WITHIN: Duration = Duration::from_secs(10);
 /// What could not be deleted is tried again after ten seconds.
 const STRAY_WITHIN: Duration = Duration::from_secs(15);
 
-fn json(server: &Server, path: &str) -> Value {
-    let (_, body) = get(server.http(), path).unwrap();
-    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
-}
-
-/// The volume of that directory, in the answer of `/v1/volumes`.
-fn volume(server: &Server, dir: &Path) -> Value {
-    let list = json(server, "/v1/volumes");
-    let found = list["volumes"].as_array().unwrap().iter().find(|one| one["path"] == dir.to_str().unwrap());
-    found.unwrap_or_else(|| panic!("{list}")).clone()
-}
-
-fn state(server: &Server, dir: &Path) -> String {
-    volume(server, dir)["state"].as_str().unwrap().to_owned()
-}
-
-fn eventually(what: &str, within: Duration, mut ready: impl FnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    while !ready() {
-        assert!(began.elapsed() < within, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    began.elapsed()
-}
-
 fn is_ready(server: &Server) -> bool {
     get(server.http(), "/readyz").unwrap().0 == 200
 }
@@ -68,8 +42,8 @@ fn make_topic(server: &Server, name: &str, partitions: i32) -> i16 {
 
 /// `forebay cluster readmit`: whether it succeeded, and what it said.
 fn readmit(server: &Server) -> (bool, String) {
-    let (status, said) = run_to_end(forebay().args(["cluster", "readmit", "--http", server.http()]));
-    (status.success(), said)
+    let (code, said) = tool(server, &["cluster", "readmit"]);
+    (code == Some(0), said)
 }
 
 /// Lanes to those of so many partitions that lie in a directory: there are some.
@@ -91,7 +65,7 @@ fn segment(server: &Server, dir: &Path, topic: &str, partition: i32) -> PathBuf 
 
 /// The volume is shown as failed, with the way out; what was acknowledged is read, and nothing is taken.
 fn check_failed(server: &Server, dir: &Path, lanes: &mut [Lane]) {
-    assert_eq!(state(server, dir), "Failed");
+    assert_eq!(volume_state(server, dir), "Failed");
     let sentence = volume(server, dir)["sentence"].as_str().unwrap().to_owned();
     assert!(sentence.contains("has failed") && sentence.contains("forebay cluster readmit"), "{sentence}");
     for lane in lanes {
@@ -121,21 +95,33 @@ fn check_back(server: &Server, dir: &Path, lanes: &mut [Lane]) -> Duration {
         lane.produce_many(20);
         lane.check();
     }
-    assert_eq!(state(server, dir), "Normal");
+    eventually("Normal is shown", SHOWN_WITHIN, || volume_state(server, dir) == "Normal");
     eventually("none is shown as failed", SHOWN_WITHIN, || volume(server, dir)["failed_partitions"] == 0);
     slowest
 }
 
-fn small(dirs: &[&Path]) -> Server {
-    let mut server = Server::prepare(&[
-        ("metadata.log.preallocated.bytes", "4194304"),
-        ("metadata.snapshot.preallocated.bytes", "4194304"),
-    ]);
-    server.keep_data_in(dirs[0].to_path_buf());
-    for dir in &dirs[1..] {
-        server.flags(&["--data-dir", dir.to_str().unwrap()]);
-    }
+/// A running server with a topic `orders` of so many partitions.
+fn with_orders(dirs: &[&Path], partitions: i32) -> Server {
+    let server = Server::over(dirs);
+    assert_eq!(make_topic(&server, "orders", partitions), 0);
     server
+}
+
+/// Starts it again on a volume that is shown as failed, not ready for anything.
+fn spawn_failed(server: &mut Server, dir: &Path, lanes: &mut [Lane]) {
+    server.spawn();
+    server.wait_answers();
+    lanes.iter_mut().for_each(|lane| lane.reconnect(server));
+    eventually("Failed is shown", SHOWN_WITHIN, || volume_state(server, dir) == "Failed");
+}
+
+/// Lanes to the first two partitions, with records in them.
+fn two_lanes(server: &Server) -> [Lane; 2] {
+    [0, 1].map(|partition| {
+        let mut lane = Lane::new(server, "orders", partition);
+        lane.produce_many(50);
+        lane
+    })
 }
 
 #[test]
@@ -143,21 +129,17 @@ fn small(dirs: &[&Path]) -> Server {
 fn a_partition_whose_sync_failed_comes_back() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
-    let mut server = small(&[&dir]);
-    server.spawn();
-    server.wait_ready();
-    assert_eq!(make_topic(&server, "orders", 2), 0);
-    let mut lanes = [0, 1].map(|partition| Lane::new(&server, "orders", partition));
-    lanes.iter_mut().for_each(|lane| lane.produce_many(50));
+    let mut server = with_orders(&[&dir], 2);
+    let mut lanes = two_lanes(&server);
     let (passed, said) = readmit(&server);
     assert!(!passed && said.contains("there is nothing to readmit"), "{said}");
     let segment = segment(&server, &dir, "orders", 0);
-    let injected = Injected::syncs(&server, Some(&segment));
+    let failing = FailingSyncs::begin(&server, &[segment]);
     assert!(lanes[0].refused().contains("failed to sync"));
     lanes[1].produce_many(10);
-    assert_eq!(state(&server, &dir), "Normal", "one fault is borne");
+    assert_eq!(volume_state(&server, &dir), "Normal", "one fault is borne");
     eventually("it is shown as failed", SHOWN_WITHIN, || volume(&server, &dir)["failed_partitions"] == 1);
-    drop(injected);
+    drop(failing);
     assert!(lanes[0].refused().contains("failed to sync"), "a sync that failed is not tried again");
     lanes[0].check();
     let (passed, said) = readmit(&server);
@@ -171,30 +153,25 @@ fn a_partition_whose_sync_failed_comes_back() {
 fn a_volume_that_failed_comes_back_without_a_restart_and_after_one() {
     let home = tempfile::tempdir().unwrap();
     let (dir, other) = (home.path().join("data"), home.path().join("other"));
-    let mut server = small(&[&dir, &other]);
-    server.spawn();
-    server.wait_ready();
-    assert_eq!(make_topic(&server, "orders", 4), 0);
+    let mut server = with_orders(&[&dir, &other], 4);
     let mut lanes = lanes_on(&server, &dir, 4);
     for restarts in [false, true] {
         lanes.iter_mut().for_each(|lane| lane.produce_many(50));
-        let injected = Injected::syncs(&server, None);
+        let failing = FailingSyncs::begin(&server, &[]);
         lanes[0].refused();
-        let shown = eventually("Failed is shown", SHOWN_WITHIN, || state(&server, &dir) == "Failed");
+        let shown = eventually("Failed is shown", SHOWN_WITHIN, || volume_state(&server, &dir) == "Failed");
         check_failed(&server, &dir, &mut lanes);
         check_without_metadata(&server);
         let (passed, said) = readmit(&server);
         assert!(!passed && said.contains("was not readmitted, and is as it was: cannot"), "{said}");
         check_failed(&server, &dir, &mut lanes);
-        drop(injected);
+        drop(failing);
         let stray = other.join("partitions/AAAAAAAAAAAAAAAAAAAAAA-0");
         if restarts {
             server.kill();
             // The Image does not know it; one that was read without a quorum is not believed so far.
             std::fs::create_dir(&stray).unwrap();
-            server.spawn();
-            server.wait_answers();
-            lanes.iter_mut().for_each(|lane| lane.reconnect(&server));
+            spawn_failed(&mut server, &dir, &mut lanes);
         } else {
             std::thread::sleep(Duration::from_secs(2));
         }
@@ -222,12 +199,8 @@ fn a_node_on_a_read_only_disk_serves_reads_and_comes_back() {
     for clean in [false, true] {
         let mut fs = LoopFs::sized(FsKind::Ext4, 128 * MIB);
         let dir = fs.dir().join("data");
-        let mut server = small(&[&dir]);
-        server.spawn();
-        server.wait_ready();
-        assert_eq!(make_topic(&server, "orders", 2), 0);
-        let mut lanes = [0, 1].map(|partition| Lane::new(&server, "orders", partition));
-        lanes.iter_mut().for_each(|lane| lane.produce_many(50));
+        let mut server = with_orders(&[&dir], 2);
+        let mut lanes = two_lanes(&server);
         if clean {
             assert!(server.stop().success());
         } else {
@@ -236,18 +209,14 @@ fn a_node_on_a_read_only_disk_serves_reads_and_comes_back() {
         fs.unmount();
         fs.mount_read_only();
         for _ in 0..2 {
-            server.spawn();
-            server.wait_answers();
-            lanes.iter_mut().for_each(|lane| lane.reconnect(&server));
+            spawn_failed(&mut server, &dir, &mut lanes);
             check_failed(&server, &dir, &mut lanes);
             check_without_metadata(&server);
             let (passed, said) = readmit(&server);
             assert!(!passed && said.contains("was not readmitted, and is as it was: cannot"), "{said}");
             server.kill();
         }
-        server.spawn();
-        server.wait_answers();
-        lanes.iter_mut().for_each(|lane| lane.reconnect(&server));
+        spawn_failed(&mut server, &dir, &mut lanes);
         fs.remount_writable();
         check_failed(&server, &dir, &mut lanes);
         let (passed, said) = readmit(&server);
@@ -268,22 +237,19 @@ fn another_data_directory_is_not_touched() {
     let mut fs = LoopFs::sized(FsKind::Ext4, 128 * MIB);
     let home = tempfile::tempdir().unwrap();
     let (well, ill) = (home.path().join("well"), fs.dir().join("ill"));
-    let mut server = small(&[&well, &ill]);
-    server.spawn();
-    server.wait_ready();
-    assert_eq!(make_topic(&server, "orders", 4), 0);
+    let mut server = with_orders(&[&well, &ill], 4);
     let mut lanes = [&well, &ill].map(|dir| lanes_on(&server, dir, 4));
     let all =
         |lanes: &mut [Vec<Lane>; 2], work: &dyn Fn(&mut Lane)| lanes.iter_mut().flatten().for_each(work);
     all(&mut lanes, &|lane| lane.produce_many(50));
     fs.abort();
     lanes[1][0].refused();
-    eventually("Failed is shown", SHOWN_WITHIN, || state(&server, &ill) == "Failed");
+    eventually("Failed is shown", SHOWN_WITHIN, || volume_state(&server, &ill) == "Failed");
     let check_apart = |server: &Server, lanes: &mut [Vec<Lane>; 2]| {
         check_failed(server, &ill, &mut lanes[1]);
         lanes[0].iter_mut().for_each(|lane| lane.produce_many(20));
         lanes[0].iter_mut().for_each(Lane::check);
-        assert_eq!(state(server, &well), "Normal");
+        assert_eq!(volume_state(server, &well), "Normal");
         assert!(is_ready(server), "the metadata log lies in the other one");
     };
     check_apart(&server, &mut lanes);

@@ -1,8 +1,10 @@
 use axum::Json;
+use axum::extract::MatchedPath;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::routes::ROUTES;
 use super::views::ErrorView;
 
 /// A refusal: a status and a sentence.
@@ -26,6 +28,12 @@ impl HttpError {
     /// There is no reason to do what was asked for.
     pub(super) fn needless(sentence: String) -> Self {
         Self { status: StatusCode::CONFLICT, sentence }
+    }
+
+    /// A page of another site asks.
+    pub(super) fn foreign() -> Self {
+        let sentence = "a page of another site asked for this (Origin, Sec-Fetch-Site): nothing was done";
+        Self { status: StatusCode::FORBIDDEN, sentence: sentence.to_owned() }
     }
 
     /// It was tried and could not be done.
@@ -62,12 +70,14 @@ pub(super) async fn no_such_path(uri: Uri) -> HttpError {
     HttpError::missing(format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path()))
 }
 
-pub(super) async fn other_method(method: Method, uri: Uri) -> HttpError {
-    let path = uri.path();
-    let sentence = if method == Method::GET {
-        format!("{path} does something, and is asked for with POST, not {method}")
-    } else {
-        format!("{path} can only be read (GET), not {method}")
-    };
+/// The path is asked for with other methods; which, the router says in `Allow`, too (RFC 9110, 15.5.6).
+pub(super) async fn other_method(method: Method, matched: MatchedPath, uri: Uri) -> HttpError {
+    let routes = ROUTES.iter().filter(|route| route.path == matched.as_str());
+    let methods = routes.map(|route| match route.method {
+        "get" => "GET or HEAD".to_owned(),
+        other => other.to_uppercase(),
+    });
+    let methods: Vec<String> = methods.collect();
+    let sentence = format!("{} is asked for with {}, not {method}", uri.path(), methods.join(" or "));
     HttpError { status: StatusCode::METHOD_NOT_ALLOWED, sentence }
 }

@@ -2,8 +2,8 @@
 //! readmit one, which needs no metadata log.
 //!
 //! ```text
-//!   Door (bounded connections, patience) ── axum ── routes ── handler(&Facts) ── JSON
-//!                                                     └ openapi: the same table, told to programs
+//!   Door (bounded connections, patience) ── origin (no page of another site) ── routes ── handler(&Facts) ── JSON
+//!                                                                                 └ openapi: the same table, told to programs
 //! ```
 //! A handler is a function of the [`Facts`] of the moment; errors are `{"error": "a sentence"}`.
 
@@ -14,6 +14,7 @@ mod error;
 mod gather;
 mod health;
 mod openapi;
+mod origin;
 mod part;
 mod routes;
 mod sessions;
@@ -28,7 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Router, middleware};
 use forebay_base::DirectoryId;
 use forebay_link::Listener;
 use forebay_log::volume::VolumeState;
@@ -121,5 +122,9 @@ fn router(state: HttpState) -> Router {
     let routes = routes::ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
-    routes.fallback(error::no_such_path).method_not_allowed_fallback(error::other_method).with_state(state)
+    routes
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::other_method)
+        .layer(middleware::from_fn(origin::guard))
+        .with_state(state)
 }

@@ -64,6 +64,9 @@ fn path(route: &Route) -> Value {
         Answer::Text => plain("text/plain", "string"),
     };
     responses.insert("200".to_owned(), answer);
+    if route.method != "get" {
+        responses.insert("403".to_owned(), json_of("Error", "A page of another site asked for it."));
+    }
     if route.path.contains("{name}") {
         parameters.push(parameter("name", "path", "The topic's name.", json!({ "type": "string" })));
         responses.insert("404".to_owned(), json_of("Error", "There is no such topic."));

@@ -38,8 +38,13 @@ fn state(facts: impl Fn() -> Facts + Send + Sync + 'static) -> HttpState {
 
 /// Status, head and body of one request.
 async fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    ask_with(address, method, path, "Host: forebay\r\n").await
+}
+
+/// The same with these lines of headers.
+async fn ask_with(address: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -268,13 +273,44 @@ async fn what_does_not_exist_is_refused_with_a_sentence() {
     assert!(error["error"].as_str().unwrap().contains("/v1/openapi.json"));
     let (status, error) = served.json("/v1/topics/%ff").await;
     assert_eq!(status, 400, "{error}");
-    let (status, _, body) = served.ask("GET", "/v1/sessions/reset").await;
-    assert_eq!(
-        (status, body.as_str()),
-        (405, r#"{"error":"/v1/sessions/reset does something, and is asked for with POST, not GET"}"#)
-    );
-    let (status, _, body) = served.ask("POST", "/v1/topics").await;
-    assert_eq!((status, body.as_str()), (405, r#"{"error":"/v1/topics can only be read (GET), not POST"}"#));
+    let others = [
+        ("GET", "/v1/sessions/reset", "POST", "POST"),
+        ("PUT", "/v1/sessions/reset", "POST", "POST"),
+        ("DELETE", "/v1/topics/orders", "GET,HEAD", "GET or HEAD"),
+    ];
+    for (method, path, allowed, named) in others {
+        let (status, head, body) = served.ask(method, path).await;
+        assert_eq!(body, format!(r#"{{"error":"{path} is asked for with {named}, not {method}"}}"#));
+        let allowed = format!("\r\nallow: {}\r\n", allowed.to_lowercase());
+        assert!(status == 405 && head.contains(&allowed), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_gets_nothing_done() {
+    let served = Served::start();
+    let asks = [
+        (200, "Host: a:80\r\n"),
+        (200, "Host: a:9644\r\nOrigin: http://A:9644\r\nSec-Fetch-Site: same-origin\r\n"),
+        (200, "Host: a\r\nOrigin: https://a:443\r\nSec-Fetch-Site: none\r\n"),
+        (200, "Host: [::1]:9644\r\nOrigin: http://[::1]:9644\r\n"),
+        (403, "Host: a\r\nOrigin: http://b\r\n"),
+        (403, "Host: a:9644\r\nOrigin: http://a\r\n"),
+        (403, "Host: a:9644\r\nOrigin: http://a:9645\r\n"),
+        (403, "Host: a\r\nOrigin: null\r\n"),
+        (403, "Host: null\r\nOrigin: null\r\n"),
+        (403, "Host: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n"),
+        (403, "Host: a\r\nSec-Fetch-Site: cross-site\r\n"),
+        (403, "Host: a\r\nSec-Fetch-Site: same-site\r\n"),
+        (403, "Host: a\r\nOrigin: http://a\r\nSec-Fetch-Site: cross-site\r\n"),
+    ];
+    for (expected, headers) in asks {
+        let (status, _, body) = ask_with(served.address, "POST", "/v1/sessions/reset", headers).await;
+        assert_eq!(status, expected, "{headers}{body}");
+        assert_eq!(body.contains("a page of another site"), expected == 403, "{headers}{body}");
+        // To look is not to do.
+        assert_eq!(ask_with(served.address, "GET", "/healthz", headers).await.0, 200, "{headers}");
+    }
 }
 
 #[tokio::test]

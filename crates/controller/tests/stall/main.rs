@@ -6,18 +6,18 @@
 )]
 
 mod disk;
+#[path = "../quorum/mod.rs"]
+mod quorum;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
-use forebay_base::{
-    Clock, ClusterId, DirectoryId, Doorbell, Id128, Instant, NodeId, SeededRng, TopicId, Turn, WallTime,
-    Worker, WorkerHandle, Workers,
-};
-use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError};
-use forebay_meta::{Command, Endpoint, NewTopic, Reply, TopicDefaults};
+use forebay_base::{Clock, Doorbell, Instant, NodeId, Turn, WallTime, Worker, WorkerHandle, Workers};
+use forebay_controller::{Controller, ControllerEnv, ProposeError};
+use forebay_meta::{Command, Reply};
 
 use disk::StallingDisk;
+use quorum::{format, register, topic};
 
 #[derive(Debug)]
 struct SystemClock(StdInstant);
@@ -28,7 +28,7 @@ impl Clock for SystemClock {
     }
 
     fn wall(&self) -> WallTime {
-        WallTime(1_700_000_000_000)
+        quorum::WALL
     }
 }
 
@@ -71,21 +71,10 @@ impl Workers for Threads {
 }
 
 fn create(number: u8) -> Command {
-    let topic = NewTopic {
-        id: TopicId(Id128([number; 16])),
-        name: format!("topic-{number}"),
-        partitions: -1,
-        replication_factor: -1,
-        ..NewTopic::default()
-    };
-    Command::CreateTopics {
-        topics: vec![topic],
-        defaults: TopicDefaults::default(),
-        avoid: Default::default(),
-        validate_only: false,
-    }
+    quorum::create(topic([number; 16], format!("topic-{number}")), false)
 }
 
+<<<<<<< HEAD
 async fn open(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
     let env = ControllerEnv {
         disk: Arc::new(disk.clone()),
@@ -112,6 +101,14 @@ async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
         rack: None,
     };
     assert!(matches!(controller.propose(register).await, Ok(Reply::RegisterBroker(Ok(_)))));
+=======
+async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
+    let (disk, clock) = (Arc::new(disk.clone()), Arc::new(SystemClock(StdInstant::now())));
+    let env = ControllerEnv { disk, workers: Arc::new(Threads), ..quorum::env(clock) };
+    let controller = Controller::start(env, quorum::config(dir)).await.unwrap();
+    format(&controller).await;
+    register(&controller).await;
+>>>>>>> wt-t
     controller
 }
 
