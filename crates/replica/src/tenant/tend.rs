@@ -2,6 +2,7 @@ use forebay_base::{Instant, Offset};
 use forebay_log::LogError;
 
 use super::{Tenant, view};
+use crate::Refused;
 use crate::event::Event;
 
 /// What time brings.
@@ -25,16 +26,19 @@ impl Tenant {
         }
         self.tick();
         let now = self.site.age_time();
-        if self.log.wants_roll(0, now) && !self.core.is_syncing() {
-            // On a full disk the roll fails, and it is retention that makes room again.
-            let rolled = self.roll();
-            if rolled.is_err() && self.core.failure().is_some() {
-                return;
-            }
+        let wants_roll = self.log.wants_roll(0, now) && !self.core.is_syncing();
+        let rolled = if wants_roll { self.roll() } else { Ok(()) };
+        if self.core.failure().is_some() {
+            return;
         }
         let upto = self.core.positions().high_watermark;
         let retained = self.log.retain(now, upto);
         self.started_at(retained);
+        if matches!(rolled, Err(Refused::OutOfSpace(_))) {
+            // It is retention that must make room again, and a segment that cannot be sealed would never go.
+            let expired = self.log.expire_active(now, upto);
+            self.started_at(expired);
+        }
         self.give_up_oldest();
         self.drop_deleted();
     }

@@ -150,6 +150,25 @@ fn retention_goes_on_when_no_new_segment_can_be_made() {
 }
 
 #[test]
+fn records_that_are_all_too_old_go_though_no_new_segment_can_be_made() {
+    let house = House::new();
+    let mut config = config();
+    config.log.retention_age = Some(Duration::from_secs(60));
+    config.retention_check = Duration::from_millis(1);
+    let partition = house.open_with(0, config, false);
+    appended(&partition, idempotent(0, "old"));
+    Faults::set(&house.faults.no_files, true);
+    house.clock.pass(Duration::from_secs(120));
+    eventually("retention", || partition.view().start == Offset(1) && partition.view().size_bytes == 0);
+    let segment =
+        house.dir.path().join("partitions").join(id(0).to_string()).join("00000000000000000000.log");
+    assert!(!segment.exists(), "its space is given back");
+    eventually("writes", || append(&partition, idempotent(1, "new")).is_ok());
+    assert_eq!(appended(&partition, idempotent(1, "new")), 1);
+    assert_eq!(appended(&partition, idempotent(0, "old")), 0, "its producers are still known");
+}
+
+#[test]
 fn a_segment_that_is_old_and_cannot_be_rolled_is_filled_up() {
     let house = House::new();
     let mut config = small_segments();
