@@ -413,6 +413,7 @@ fn view(core: &Replica, log: &Log) -> View {
         start: positions.start,
         end: positions.end,
         high_watermark: positions.high_watermark,
+        durable: positions.durable,
         stable: positions.stable,
         leader_epoch: core.epoch(),
         segments: log.segments(),
