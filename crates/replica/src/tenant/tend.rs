@@ -40,6 +40,10 @@ impl Tenant {
             self.started_at(expired);
         }
         self.give_up_oldest();
+        if self.unkept {
+            // The reserve has been asked already, and must not be used up by trying.
+            self.unkept = !self.log.keep_producers(&self.core.producers().encode());
+        }
         self.drop_deleted();
     }
 
@@ -86,15 +90,16 @@ impl Tenant {
         }
     }
 
-    /// What is known of producers has no batch left that tells it. If it must, it takes from the reserve.
-    fn keep_producers(&mut self) {
+    /// What is known of producers has no batch left that tells it. If it must, it takes from the reserve; where somebody
+    /// else has that room at once, it is tried again by and by, and when the log is closed.
+    pub(super) fn keep_producers(&mut self) {
         if self.core.producers().is_empty() {
             return;
         }
         let producers = self.core.producers().encode();
-        if !self.log.keep_producers(&producers) && self.site.condition.spend(producers.len() as u64) {
-            self.log.keep_producers(&producers);
-        }
+        let keep = || self.log.keep_producers(&producers);
+        let is_kept = keep() || (self.site.condition.spend(producers.len() as u64) && keep());
+        self.unkept = !is_kept;
     }
 
     /// The volume has another state: what takes up space and is not needed is given back.
