@@ -58,7 +58,8 @@ impl Log {
     }
 
     /// Applies retention by size and by time: moves the log start past the oldest segments that must go, never past
-    /// `upto` (the high watermark) and never into the active segment. The new start, if it moved.
+    /// `upto` (the high watermark) and never into the active segment (but see [`Log::expire_active`]). The new start, if it
+    /// moved.
     pub fn retain(&mut self, now: WallTime, upto: Offset) -> Result<Option<Offset>, LogError> {
         let mut left = self.size_bytes();
         let mut start = self.start;
@@ -78,6 +79,22 @@ impl Log {
         }
         self.advance_start(start)?;
         Ok(Some(start))
+    }
+
+    /// Retention by time where no new segment can be made, for want of room, and so the one that is written to is never
+    /// sealed: if no other is left and all its records must go and lie below `upto` (the high watermark), the log start
+    /// moves to the end, and [`Log::drop_deleted`] gives the space back. The new start, if it moved. No sync of it may be
+    /// under way.
+    pub fn expire_active(&mut self, now: WallTime, upto: Offset) -> Result<Option<Offset>, LogError> {
+        let end = self.end();
+        let Some(last) = self.tail().filter(|last| last.len > 0 && self.sealed.is_empty()) else {
+            return Ok(None);
+        };
+        if self.start >= end || upto < end || !self.is_expired(last.segment, now)? {
+            return Ok(None);
+        }
+        self.advance_start(end)?;
+        Ok(Some(end))
     }
 
     /// Deletes the oldest segment that is not written to any more and lies below `upto`, whatever retention says. The new

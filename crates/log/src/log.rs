@@ -167,7 +167,8 @@ impl Log {
     }
 
     /// Opens what can be read and verified of a log whose volume takes no writes, for `reason`: nothing is written, and
-    /// every write is refused as after a storage fault. What is read may not be durable; opening the log again tells.
+    /// every write is refused as after a storage fault. What is read above the durable end, which is what was on record,
+    /// may not be on the device; opening the log again tells.
     ///
     /// [`LogError::Corrupt`] and [`LogError::Newer`] as [`Log::open`].
     pub fn open_read_only(

@@ -240,6 +240,8 @@ impl Found {
         log.epochs = epochs_of_sealed(log, self.mode)?;
         let scan = scan_last(log, &segment, &file, len, recovery_point)?;
         if !self.mode.may_write() {
+            // Each segment but the last was synced before its successor was made.
+            log.durable_end = recovery_point.max(log.start).max(base);
             attach_resting(log, segment, &scan);
             return Ok(());
         }
@@ -383,7 +385,6 @@ fn attach(log: &mut Log, segment: Segment, file: Arc<dyn File>, scan: Scan) {
 /// The last segment of a log that is only looked at.
 fn attach_resting(log: &mut Log, segment: Segment, scan: &Scan) {
     segment.publish(scan.len, scan.next);
-    log.durable_end = scan.next;
     let newest = scan.index.index().max().timestamp;
     log.resting = Some(Resting { segment: Arc::new(segment), opened_at: None, newest });
 }

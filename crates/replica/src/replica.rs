@@ -122,9 +122,11 @@ impl Replica {
         }
     }
 
-    /// The same replica, failed from the start: it serves what there is and takes nothing.
+    /// The same replica, failed from the start: it serves what there is, durable or not, and takes nothing.
     pub fn failed(mut self, reason: Arc<str>) -> Self {
         self.role = Role::Failed(reason);
+        let found = self.positions.end;
+        (self.positions.stable, self.positions.high_watermark) = (found, found);
         self
     }
 

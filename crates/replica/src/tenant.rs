@@ -75,6 +75,8 @@ pub(crate) struct Tenant {
     checkpointed: (Offset, Offset),
     /// The end when it was last asked to rest.
     idle_since: Offset,
+    /// What is known of producers is only in memory: there was no room for it.
+    unkept: bool,
 }
 
 /// May a gathered write go to the active segment?
@@ -117,6 +119,7 @@ impl Tenant {
             closing: Vec::new(),
             checkpointed,
             idle_since,
+            unkept: false,
         })
     }
 
@@ -329,6 +332,9 @@ impl Tenant {
         let failure = failed.or_else(|| self.site.condition.failure());
         self.step(Event::Stop);
         self.answer();
+        if self.unkept && failure.is_none() {
+            self.keep_producers();
+        }
         let closed = match failure {
             Some(reason) => Err(reason),
             None => self.log.close(&self.core.producers().encode()).map_err(|error| error.to_string()),
@@ -413,6 +419,7 @@ fn view(core: &Replica, log: &Log) -> View {
         start: positions.start,
         end: positions.end,
         high_watermark: positions.high_watermark,
+        durable: positions.durable,
         stable: positions.stable,
         leader_epoch: core.epoch(),
         segments: log.segments(),

@@ -16,6 +16,8 @@ pub struct View {
     pub end: Offset,
     /// First offset not committed: ordinary reads end here.
     pub high_watermark: Offset,
+    /// First offset that may not be durable, as of the time of publication.
+    pub durable: Offset,
     /// First offset of an open transaction (LSO): `read_committed` ends here.
     pub stable: Offset,
     /// The epoch this node leads in.
@@ -31,6 +33,13 @@ pub struct View {
 }
 
 impl View {
+    /// First offset that may be missing when the log is opened anew after a storage fault. What lies below was committed
+    /// and is durable. What was committed by a write alone may be lost, for the topic has agreed to that
+    /// (`flush.mode=async`), and what was only found on a volume that had failed was never acknowledged by this process.
+    pub(crate) fn promised(&self) -> Offset {
+        self.high_watermark.min(self.durable)
+    }
+
     /// The newest epoch at or below `epoch` with the offset after its last record; `None` if the log does not know
     /// (KIP-101, KIP-320).
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use crate::Refused;
 use crate::alarms::{Alarms, Chore};
-use crate::event::Flush;
 use crate::inbox::{Message, Opening, Reply, Slot};
 use crate::partition::{OpenError, Partition};
 use crate::tenant::{Site, Tenant};
@@ -178,11 +177,7 @@ impl Writer {
             Some(Seat::Running(_)) | None => return drop(reply.send(Err(OpenError::AlreadyOpen))),
         }
         let Some(Seat::Broken(partition, _)) = self.seats.get(&slot) else { return };
-        // What was committed by a write alone may be lost: the topic has agreed to that.
-        opening.left = match opening.config.flush {
-            Flush::Sync => Left::Faulty(partition.view().high_watermark),
-            Flush::Async => Left::Unclean,
-        };
+        opening.left = Left::Faulty(partition.view().promised());
         opening.failed = Some(Arc::clone(partition));
         open_later(&self.site, opening, reply);
     }

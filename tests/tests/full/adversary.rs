@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_tests::{FsKind, eventually, get};
 
-use crate::client::{Client, producer_id};
+use crate::client::{Client, LARGE, Produced, producer_id};
 use crate::site::Site;
 use crate::volume::{Grabber, Volume};
 use crate::{BACK_MOSTLY, MIB};
@@ -13,6 +13,9 @@ const TOPICS: usize = 6;
 
 /// What is deleted gives its space back so soon.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// When that much comes free, the volume takes writes again.
+const ENOUGH_BYTES: u64 = 28 * MIB;
 
 #[test]
 #[ignore = "needs root and mounts: cargo xtask faults full"]
@@ -42,6 +45,36 @@ fn tmpfs_without_inodes_deletes_go_on() {
 #[ignore = "needs root and mounts: cargo xtask faults full"]
 fn ext4_without_inodes_deletes_go_on() {
     deletes_go_on(&Volume::bounded(FsKind::Ext4, 128, Some(1_024)), Volume::grab_inodes);
+}
+
+/// Records that are too old lie in the one segment that is written to, and there is neither a byte nor an inode for the
+/// next one: they go all the same.
+#[test]
+#[ignore = "needs root and mounts: cargo xtask faults full"]
+fn xfs_without_room_for_a_file_records_expire() {
+    let volume = Volume::new(FsKind::Xfs);
+    let site = Site::start(&volume);
+    let mut kept = Client::new(&site.server, "kept", 1, &[]);
+    kept.fill_to(MIB);
+    let mut passing = Client::new(&site.server, "passing", 1, &[("segment.bytes", "1073741824")]);
+    while site.segment_bytes() < ENOUGH_BYTES {
+        assert_eq!(passing.produce(0, LARGE), Produced::Stored);
+    }
+    volume.fill_but(MIB);
+    let grabbers = (volume.grab_inodes(), volume.grab());
+    site.shown_full("passing");
+    kept.refused();
+    // What the server gives back now is taken, too.
+    std::thread::sleep(Duration::from_secs(1));
+    drop(grabbers);
+    passing.check();
+    passing.configure("retention.ms", "1000");
+    let took = kept.back();
+    println!("writes back after {took:?}, {} bytes of segments are left", site.segment_bytes());
+    assert!(took < BACK_MOSTLY && passing.back() < BACK_MOSTLY, "{took:?}");
+    kept.check();
+    passing.check();
+    site.no_panic();
 }
 
 /// Deletes of records and of topics, changes of settings, ids of producers and what is known of them: all of it goes on,

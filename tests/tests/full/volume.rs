@@ -15,6 +15,9 @@ use crate::MIB;
 /// How often the adversary looks for bytes that came free.
 const GRAB_EVERY: Duration = Duration::from_micros(200);
 
+/// The adversary's files lie in so many directories: one that has no room for more names leaves inodes over.
+const DIRS: u32 = 8;
+
 const OTHER: &str = "somebody-elses";
 const STEP_BYTES: u64 = 64 * MIB;
 const PAGE_BYTES: u64 = 4_096;
@@ -127,11 +130,14 @@ impl Volume {
 
     /// An adversary takes all inodes that are free, and whatever comes free.
     pub(crate) fn grab_inodes(&self) -> Grabber {
-        let (dir, mut number) = (self.inodes(), 0);
-        std::fs::create_dir(&dir).expect("a directory");
+        let (inodes, mut number) = (self.inodes(), 0);
+        let dirs: Vec<PathBuf> = (0..DIRS).map(|dir| inodes.join(dir.to_string())).collect();
+        dirs.iter().for_each(|dir| std::fs::create_dir_all(dir).expect("a directory"));
         Grabber::start(move || {
-            while File::create_new(dir.join(number.to_string())).is_ok() {
-                number += 1;
+            for dir in &dirs {
+                while File::create_new(dir.join(number.to_string())).is_ok() {
+                    number += 1;
+                }
             }
         })
     }

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use super::fault::FaultDisk;
 use super::*;
 use crate::LogError;
@@ -107,6 +109,39 @@ fn retention_by_time_goes_by_the_newest_record() {
     assert_eq!(log.retain(WallTime(9_999), ALL).unwrap(), Some(Offset(30)));
     assert_eq!((log.end(), log.size_bytes()), (Offset(30), 0));
     log.append(&[batch(&log, 2, 1, 1)], NOW).unwrap();
+    assert_eq!(read_all(&log.segments(), 30), [30]);
+}
+
+#[test]
+fn the_active_segment_expires_where_no_new_one_can_be_made() {
+    let (place, disk) = (Place::new(), FaultDisk::new());
+    place.three_segments().close(b"").unwrap();
+    let mut log = Log::open(Arc::new(disk.clone()), &place.dir, config(), true).unwrap();
+    let aged = LogConfig { retention_age: Some(Duration::from_millis(1_000)), ..config() };
+    log.configure(LogConfig { retention_bytes: Some(0), ..config() });
+    assert_eq!(log.retain(NOW, Offset(10)).unwrap(), Some(Offset(10)));
+    log.configure(aged.clone());
+    assert_eq!(log.expire_active(NOW, ALL).unwrap(), None, "another one comes first");
+    assert_eq!(log.retain(WallTime(2_250), ALL).unwrap(), Some(Offset(20)));
+    disk.0.fail_create.store(true, Ordering::SeqCst);
+    disk.0.room.store(0, Ordering::SeqCst);
+    assert!(log.wants_roll(0, WallTime(2_251)) && log.roll(b"", NOW).unwrap_err().is_full());
+    assert_eq!(log.expire_active(WallTime(2_250), ALL).unwrap(), None, "its newest record is not old enough");
+    assert_eq!(log.expire_active(WallTime(2_251), Offset(29)).unwrap(), None, "nor is it committed");
+    log.configure(LogConfig { retention_bytes: Some(0), ..config() });
+    assert_eq!(log.expire_active(WallTime(2_251), ALL).unwrap(), None, "size alone is no reason");
+    log.configure(aged);
+    disk.0.room.store(u64::MAX, Ordering::SeqCst);
+    disk.take_calls();
+    assert_eq!(log.expire_active(WallTime(2_251), ALL).unwrap(), Some(Offset(30)));
+    log.drop_deleted().unwrap();
+    let takes_space = |call: &String| call.starts_with("create") || call.starts_with("sync_dir");
+    let calls = disk.take_calls();
+    assert!(!calls.iter().any(takes_space) && calls.last().unwrap() == "remove 20.log", "{calls:?}");
+    assert_eq!(log.expire_active(WallTime(9_999), ALL).unwrap(), None);
+    assert_eq!((log.start(), log.end(), log.size_bytes()), (Offset(30), Offset(30), 0));
+    disk.0.fail_create.store(false, Ordering::SeqCst);
+    log.append(&[batch(&log, 5, 1, 1)], NOW).unwrap();
     assert_eq!(read_all(&log.segments(), 30), [30]);
 }
 

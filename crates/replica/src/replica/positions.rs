@@ -10,7 +10,8 @@ use forebay_base::Offset;
 ///     |         `- below: no open transaction (LSO); read_committed ends here
 ///     `- below: deleted
 /// ```
-/// Only with `flush.mode=async` does the high watermark run ahead of `durable`, up to `end`.
+/// Only with `flush.mode=async`, and where a log is only looked at, does the high watermark run ahead of `durable`, up to
+/// `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Positions {
     /// First offset kept.

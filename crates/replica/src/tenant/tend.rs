@@ -2,6 +2,7 @@ use forebay_base::{Instant, Offset};
 use forebay_log::LogError;
 
 use super::{Tenant, view};
+use crate::Refused;
 use crate::event::Event;
 
 /// What time brings.
@@ -25,17 +26,24 @@ impl Tenant {
         }
         self.tick();
         let now = self.site.age_time();
-        if self.log.wants_roll(0, now) && !self.core.is_syncing() {
-            // On a full disk the roll fails, and it is retention that makes room again.
-            let rolled = self.roll();
-            if rolled.is_err() && self.core.failure().is_some() {
-                return;
-            }
+        let wants_roll = self.log.wants_roll(0, now) && !self.core.is_syncing();
+        let rolled = if wants_roll { self.roll() } else { Ok(()) };
+        if self.core.failure().is_some() {
+            return;
         }
         let upto = self.core.positions().high_watermark;
         let retained = self.log.retain(now, upto);
         self.started_at(retained);
+        if matches!(rolled, Err(Refused::OutOfSpace(_))) {
+            // It is retention that must make room again, and a segment that cannot be sealed would never go.
+            let expired = self.log.expire_active(now, upto);
+            self.started_at(expired);
+        }
         self.give_up_oldest();
+        if self.unkept {
+            // The reserve has been asked already, and must not be used up by trying.
+            self.unkept = !self.log.keep_producers(&self.core.producers().encode());
+        }
         self.drop_deleted();
     }
 
@@ -82,15 +90,16 @@ impl Tenant {
         }
     }
 
-    /// What is known of producers has no batch left that tells it. If it must, it takes from the reserve.
-    fn keep_producers(&mut self) {
+    /// What is known of producers has no batch left that tells it. If it must, it takes from the reserve; where somebody
+    /// else has that room at once, it is tried again by and by, and when the log is closed.
+    pub(super) fn keep_producers(&mut self) {
         if self.core.producers().is_empty() {
             return;
         }
         let producers = self.core.producers().encode();
-        if !self.log.keep_producers(&producers) && self.site.condition.spend(producers.len() as u64) {
-            self.log.keep_producers(&producers);
-        }
+        let keep = || self.log.keep_producers(&producers);
+        let is_kept = keep() || (self.site.condition.spend(producers.len() as u64) && keep());
+        self.unkept = !is_kept;
     }
 
     /// The volume has another state: what takes up space and is not needed is given back.

@@ -21,6 +21,10 @@ pub(super) struct Faults {
     pub(super) panic: Mutex<Option<String>>,
     /// No new file is made.
     pub(super) create: AtomicBool,
+    /// There is no inode for a new file.
+    pub(super) no_files: AtomicBool,
+    /// There is no room for what is known of producers.
+    pub(super) no_producers: AtomicBool,
     /// The whole file system takes no writes.
     pub(super) read_only: AtomicBool,
     /// Every sync of every file fails, also of those that are no segments.
@@ -60,6 +64,9 @@ impl Disk for FaultyDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
         if how == Open::Create && self.faults.create.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if how == Open::Create && self.faults.no_files.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         if how != Open::Read {
             self.faults.writable()?;
@@ -123,6 +130,9 @@ impl Region for FaultyFile {
 impl File for FaultyFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.faults.writable()?;
+        if self.path.ends_with(".producers") && self.faults.no_producers.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if !self.is_segment {
             return self.file.write_at(at, parts);
         }

@@ -20,6 +20,15 @@ impl House {
         self.volume().reopen(partition, config(), LeaderEpoch(1)).blocking_recv().unwrap()
     }
 
+    fn segment(&self, index: i32) -> PathBuf {
+        self.dir.path().join("partitions").join(id(index).to_string()).join("00000000000000000000.log")
+    }
+
+    /// The device has lost what lay in a partition's segment from a byte on.
+    fn cut(&self, index: i32, len: u64) {
+        std::fs::File::options().write(true).open(self.segment(index)).unwrap().set_len(len).unwrap();
+    }
+
     /// Fails a partition, whose first record is kept.
     fn broken(&self, index: i32) -> Arc<Partition> {
         let partition = self.open(index);
@@ -94,8 +103,7 @@ fn a_volume_that_failed_is_let_in_only_if_its_device_keeps_what_it_is_given() {
 fn what_was_acknowledged_and_is_gone_is_told_and_what_is_left_is_not_touched() {
     let house = House::new();
     let partition = house.broken(0);
-    let segment =
-        house.dir.path().join("partitions").join(id(0).to_string()).join("00000000000000000000.log");
+    let segment = house.segment(0);
     let kept = std::fs::read(&segment).unwrap();
     std::fs::write(&segment, &kept[..kept.len() / 4]).unwrap();
     house.readmit().unwrap();
@@ -115,8 +123,7 @@ fn what_was_acknowledged_and_is_gone_is_told_and_what_is_left_is_not_touched() {
 fn a_volume_that_fails_again_before_a_partition_is_opened_anew_shows_nothing_less() {
     let house = House::new();
     let partition = house.broken(0);
-    let segment =
-        house.dir.path().join("partitions").join(id(0).to_string()).join("00000000000000000000.log");
+    let segment = house.segment(0);
     let kept = std::fs::read(&segment).unwrap();
     house.readmit().unwrap();
     (0..2).for_each(|_| house.volume().condition().note_fault());
@@ -128,6 +135,60 @@ fn a_volume_that_fails_again_before_a_partition_is_opened_anew_shows_nothing_les
     house.readmit().unwrap();
     let partition = house.reopen(&partition).unwrap();
     assert_eq!(values(&partition.view(), Offset(0))[0], "kept");
+}
+
+#[test]
+fn what_was_only_found_on_a_failed_disk_is_not_promised() {
+    for is_all_lost in [false, true] {
+        let mut house = House::new();
+        let partition = house.open(0);
+        appended(&partition, batch("kept"));
+        assert!(house.stop(true), "which is on record as durable");
+        let kept = std::fs::metadata(house.segment(0)).unwrap().len();
+        house.start();
+        let partition = house.open_with(0, config(), true);
+        Faults::set(&house.faults.sync, true);
+        append(&partition, batch("tail")).unwrap_err();
+        assert!(!house.stop(false));
+        Faults::set(&house.faults.sync, false);
+        Faults::set(&house.faults.read_only, true);
+        house.start_as(true);
+        eventually("the volume was looked at", || house.state() == VolumeState::Failed);
+        let partition = house.open(0);
+        assert_eq!(values(&partition.view(), Offset(0)), ["kept", "tail"]);
+        // The device never had it.
+        house.cut(0, if is_all_lost { 0 } else { kept });
+        Faults::set(&house.faults.read_only, false);
+        house.readmit().unwrap();
+        let reopened = house.reopen(&partition);
+        if is_all_lost {
+            assert!(reopened.unwrap_err().to_string().contains("were durable cannot be read"));
+            continue;
+        }
+        let partition = reopened.unwrap();
+        assert_eq!(appended(&partition, batch("new")), 1);
+        assert_eq!(values(&partition.view(), Offset(0)), ["kept", "new"]);
+    }
+}
+
+#[test]
+fn what_was_promised_goes_by_the_flush_mode_of_then() {
+    let configured = |flush| PartitionConfig { flush, ..config() };
+    for (then, now, is_missed) in [(Flush::Sync, Flush::Async, true), (Flush::Async, Flush::Sync, false)] {
+        let house = House::new();
+        let partition = house.open_with(0, configured(then), false);
+        Faults::set(&house.faults.sync, then == Flush::Async);
+        appended(&partition, batch("acknowledged"));
+        Faults::set(&house.faults.sync, true);
+        assert!(append(&partition, batch("later")).is_err() || then == Flush::Async);
+        eventually("a sync failed", || partition.view().failed.is_some());
+        Faults::set(&house.faults.sync, false);
+        house.cut(0, 0);
+        house.readmit().unwrap();
+        let reopened = house.volume().reopen(&partition, configured(now), LeaderEpoch(1));
+        let reopened = reopened.blocking_recv().unwrap();
+        assert_eq!(reopened.is_err(), is_missed, "{then:?}: {:?}", reopened.err());
+    }
 }
 
 #[test]

@@ -151,6 +151,61 @@ fn retention_goes_on_when_no_new_segment_can_be_made() {
 }
 
 #[test]
+fn records_that_are_all_too_old_go_though_no_new_segment_can_be_made() {
+    let house = House::new();
+    let mut config = config();
+    config.log.retention_age = Some(Duration::from_secs(60));
+    config.retention_check = Duration::from_millis(1);
+    let partition = house.open_with(0, config, false);
+    appended(&partition, idempotent(0, "old"));
+    Faults::set(&house.faults.no_files, true);
+    house.clock.pass(Duration::from_secs(120));
+    eventually("retention", || partition.view().start == Offset(1) && partition.view().size_bytes == 0);
+    let segment =
+        house.dir.path().join("partitions").join(id(0).to_string()).join("00000000000000000000.log");
+    assert!(!segment.exists(), "its space is given back");
+    eventually("writes", || append(&partition, idempotent(1, "new")).is_ok());
+    assert_eq!(appended(&partition, idempotent(1, "new")), 1);
+    assert_eq!(appended(&partition, idempotent(0, "old")), 0, "its producers are still known");
+}
+
+#[test]
+fn producers_that_there_was_no_room_for_are_kept_later() {
+    for is_closed in [true, false] {
+        let mut house = House::new();
+        let mut config = config();
+        if !is_closed {
+            config.retention_check = Duration::from_millis(1);
+        }
+        let partition = house.open_with(0, config.clone(), false);
+        appended(&partition, idempotent(0, "a"));
+        Faults::set(&house.faults.no_producers, true);
+        // The second is answered when all of the first is done.
+        for _ in 0..2 {
+            assert_eq!(partition.delete_records(Offset(-1)).blocking_recv().unwrap(), Ok(Offset(1)));
+        }
+        let kept = house
+            .dir
+            .path()
+            .join("partitions")
+            .join(id(0).to_string())
+            .join("00000000000000000001.producers");
+        let is_kept = || std::fs::metadata(&kept).is_ok_and(|file| file.len() > 0);
+        assert!(!is_kept());
+        Faults::set(&house.faults.no_producers, false);
+        if !is_closed {
+            eventually("kept", is_kept);
+        }
+        assert_eq!(house.stop(is_closed), is_closed);
+        assert!(is_kept());
+        house.start();
+        let partition = house.open_with(0, config, is_closed);
+        assert_eq!(appended(&partition, idempotent(0, "a")), 0, "it was stored before");
+        assert_eq!(appended(&partition, idempotent(1, "b")), 1);
+    }
+}
+
+#[test]
 fn a_segment_that_is_old_and_cannot_be_rolled_is_filled_up() {
     let house = House::new();
     let mut config = small_segments();
