@@ -139,6 +139,9 @@ fn a_partition_whose_sync_failed_comes_back() {
     lanes[1].produce_many(10);
     assert_eq!(volume_state(&server, &dir), "Normal", "one fault is borne");
     eventually("it is shown as failed", SHOWN_WITHIN, || volume(&server, &dir)["failed_partitions"] == 1);
+    let (code, said) = tool(&server, &["cluster", "status"]);
+    let told = said.contains("1 partitions are Failed") && said.contains("1 thing is not as it should be");
+    assert!(code == Some(8) && told, "{said}");
     drop(failing);
     assert!(lanes[0].refused().contains("failed to sync"), "a sync that failed is not tried again");
     lanes[0].check();
