@@ -74,41 +74,16 @@ fn create(number: u8) -> Command {
     quorum::create(topic([number; 16], format!("topic-{number}")), false)
 }
 
-<<<<<<< HEAD
 async fn open(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
-    let env = ControllerEnv {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SystemClock(StdInstant::now())),
-        rng: Arc::new(SeededRng::new(7)),
-        workers: Arc::new(Threads),
-    };
-    let config = ControllerConfig {
-        log_bytes: 1 << 20,
-        snapshot_bytes: 1 << 16,
-        ..ControllerConfig::new(dir.join("metadata"), NodeId(1))
-    };
-    Controller::start(env, config).await.unwrap()
+    let (disk, clock) = (Arc::new(disk.clone()), Arc::new(SystemClock(StdInstant::now())));
+    let env = ControllerEnv { disk, workers: Arc::new(Threads), ..quorum::env(clock) };
+    Controller::start(env, quorum::config(dir)).await.unwrap()
 }
 
 async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
     let controller = open(disk, dir).await;
-    let format = Command::Format { cluster: ClusterId(Id128([9; 16])), feature_level: 1 };
-    assert_eq!(controller.propose(format).await, Ok(Reply::Format(Ok(()))));
-    let register = Command::RegisterBroker {
-        node: NodeId(1),
-        endpoints: vec![Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092 }],
-        directories: vec![DirectoryId(Id128([3; 16]))],
-        rack: None,
-    };
-    assert!(matches!(controller.propose(register).await, Ok(Reply::RegisterBroker(Ok(_)))));
-=======
-async fn start(disk: &StallingDisk, dir: &std::path::Path) -> Controller {
-    let (disk, clock) = (Arc::new(disk.clone()), Arc::new(SystemClock(StdInstant::now())));
-    let env = ControllerEnv { disk, workers: Arc::new(Threads), ..quorum::env(clock) };
-    let controller = Controller::start(env, quorum::config(dir)).await.unwrap();
     format(&controller).await;
     register(&controller).await;
->>>>>>> wt-t
     controller
 }
 

@@ -113,4 +113,13 @@ mod tests {
         }
         assert_eq!(Neighbours::open(&RealDisk, dir.path()).unwrap().1, many[7..9]);
     }
+
+    #[test]
+    fn the_frozen_one_is_read() {
+        let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/v3");
+        let since = |neighbour, since| Neighbour { since: WallTime(since), ..neighbour };
+        let first = Neighbour { writes: 7, ..since(failed(1), 1_700_000_000_000) };
+        let second = Neighbour { writes: 1, ..since(failed(2), 1_700_000_001_000) };
+        assert_eq!(Neighbours::peek(&RealDisk, &frozen).unwrap(), [first, second]);
+    }
 }

@@ -152,7 +152,7 @@ fn what_was_only_found_on_a_failed_disk_is_not_promised() {
         assert!(!house.stop(false));
         Faults::set(&house.faults.sync, false);
         Faults::set(&house.faults.read_only, true);
-        house.start_as(true);
+        house.start_as(Found::Refused);
         eventually("the volume was looked at", || house.state() == VolumeState::Failed);
         let partition = house.open(0);
         assert_eq!(values(&partition.view(), Offset(0)), ["kept", "tail"]);
