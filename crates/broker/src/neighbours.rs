@@ -45,8 +45,9 @@ pub(crate) async fn remember(
 fn note(failed: &mut BTreeMap<DirectoryId, Neighbour>, directory: DirectoryId, report: &Report) {
     match report.state {
         VolumeState::Failed => {
-            // Of a write that was refused it is not known whether it came about.
-            let writes = report.writes + 1;
+            // Of a write that was refused it is not known whether it came about; and none is known before the first look.
+            let known = failed.get(&directory).map_or(0, |known| known.writes);
+            let writes = known.max(report.writes + 1);
             failed.insert(directory, Neighbour { directory, since: report.since, writes });
         }
         VolumeState::Normal | VolumeState::Low | VolumeState::Full | VolumeState::HardFull => {
@@ -54,5 +55,43 @@ fn note(failed: &mut BTreeMap<DirectoryId, Neighbour>, directory: DirectoryId, r
         }
         // Not looked at yet: what was remembered stands.
         VolumeState::Probing => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_base::{Id128, Instant, WallTime};
+    use forebay_log::volume::{Cause, Marks};
+
+    use super::*;
+
+    fn report(state: VolumeState, writes: u64) -> Report {
+        Report {
+            path: "/data".into(),
+            state,
+            cause: Cause::Faults,
+            since: WallTime(5),
+            space: None,
+            sampled_at: Instant(0),
+            marks: Marks::of(0),
+            reserve_left_bytes: 0,
+            full_in: None,
+            writes,
+        }
+    }
+
+    #[test]
+    fn what_was_remembered_stands_until_more_is_known() {
+        let (mut failed, directory) = (BTreeMap::new(), DirectoryId(Id128([1; 16])));
+        let mut after = |state, writes| {
+            note(&mut failed, directory, &report(state, writes));
+            failed.get(&directory).map(|one| one.writes)
+        };
+        assert_eq!(after(VolumeState::Normal, 6), None);
+        assert_eq!(after(VolumeState::Failed, 6), Some(7));
+        assert_eq!(after(VolumeState::Probing, 0), Some(7), "a start has not looked yet");
+        assert_eq!(after(VolumeState::Failed, 0), Some(7), "nor then");
+        assert_eq!(after(VolumeState::Failed, 8), Some(9));
+        assert_eq!(after(VolumeState::Full, 9), None, "it was let in again");
     }
 }

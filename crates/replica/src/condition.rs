@@ -61,11 +61,17 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn unknown(path: PathBuf, since: WallTime, now: Instant) -> Self {
+    /// Before the first look: a volume that was found to have failed is so from the first moment.
+    pub(crate) fn begun(path: PathBuf, found: Found, wall: WallTime, now: Instant) -> Self {
+        let (state, cause, since) = match found {
+            Found::Nothing => (VolumeState::Probing, Cause::Started, wall),
+            Found::Failed { since } => (VolumeState::Failed, Cause::HadFailed, since),
+            Found::Refused => (VolumeState::Failed, Cause::ReadOnly, wall),
+        };
         Self {
             path,
-            state: VolumeState::Probing,
-            cause: Cause::Started,
+            state,
+            cause,
             since,
             space: None,
             sampled_at: now,

@@ -369,7 +369,7 @@ impl Tenant {
         self.site.claims.release(self.partition.id(), self.slot);
     }
 
-    /// Gives up after a panic: everybody who waits is told, readers keep the last view.
+    /// Gives up after a panic or a failure: everybody who waits is told, readers keep the last view.
     pub(crate) fn break_down(mut self, reason: &Arc<str>) -> Arc<Partition> {
         let refused = Refused::Storage(reason.to_string());
         self.answer();

@@ -204,7 +204,7 @@ fn watch_over(
 ) -> (Arc<Condition>, Box<dyn WorkerHandle>) {
     let dir = directory_of(partitions_path);
     let bell = workers.doorbell();
-    let report = Report::unknown(dir.clone(), clock.wall(), clock.now());
+    let report = Report::begun(dir.clone(), found, clock.wall(), clock.now());
     let condition = Arc::new(Condition::new(Arc::clone(files.disk()), Arc::clone(&bell), report));
     let (disk, watched) = (Arc::clone(files.disk()), Arc::clone(&condition));
     let monitor = Monitor::new(disk, dir, Arc::clone(clock), watched, found);

@@ -36,7 +36,7 @@ const RESTS_PER_TURN: usize = 32;
 /// A partition's place on its writer.
 enum Seat {
     Running(Box<Tenant>),
-    /// It broke an invariant: isolated, its reads go on.
+    /// It broke an invariant, or failed and is being opened anew: its reads go on with what it last showed.
     Broken(Arc<Partition>, Arc<str>),
 }
 
@@ -157,11 +157,16 @@ impl Writer {
     }
 
     fn isolate(&mut self, slot: Slot, panic: &(dyn Any + Send)) {
-        let Some(Seat::Running(tenant)) = self.seats.remove(&slot) else { return };
+        let Some(tenant) = self.vacate(slot) else { return };
         let reason: Arc<str> = format!("an internal fault stopped the partition: {}", sentence(panic)).into();
         tracing::error!(partition = %tenant.partition().id(), %reason, "isolated; reads go on");
         self.sound = false;
-        let id = tenant.partition().id();
+        self.retire(tenant, reason);
+    }
+
+    /// Takes a partition off its log, and leaves what readers see of it.
+    fn retire(&mut self, tenant: Tenant, reason: Arc<str>) {
+        let (id, slot) = (tenant.partition().id(), tenant.slot());
         let partition = tenant.break_down(&reason);
         self.site.claims.release(id, slot);
         self.broken.insert(id, slot);
@@ -172,7 +177,12 @@ impl Writer {
     /// is asked of it is refused.
     fn reopen(&mut self, slot: Slot, mut opening: Opening, reply: Opened) {
         match self.seats.get(&slot) {
-            Some(Seat::Running(tenant)) if tenant.failure().is_some() => self.retire(slot),
+            Some(Seat::Running(tenant)) if tenant.failure().is_some() => {
+                let reason = tenant.failure().cloned().unwrap_or_default();
+                if let Some(tenant) = self.vacate(slot) {
+                    self.retire(tenant, reason);
+                }
+            }
             Some(Seat::Broken(..)) => {}
             Some(Seat::Running(_)) | None => return drop(reply.send(Err(OpenError::AlreadyOpen))),
         }
@@ -180,16 +190,6 @@ impl Writer {
         opening.left = Left::Faulty(partition.view().promised());
         opening.failed = Some(Arc::clone(partition));
         open_later(&self.site, opening, reply);
-    }
-
-    /// Takes a partition that has failed off its log, and leaves what readers see of it.
-    fn retire(&mut self, slot: Slot) {
-        let Some(tenant) = self.vacate(slot) else { return };
-        let (id, reason) = (tenant.partition().id(), tenant.failure().cloned().unwrap_or_default());
-        let partition = tenant.break_down(&reason);
-        self.site.claims.release(id, slot);
-        self.broken.insert(id, slot);
-        self.seats.insert(slot, Seat::Broken(partition, reason));
     }
 
     /// Finishes a partition that wants to close and has nothing in work.
