@@ -10,7 +10,7 @@ use forebay_broker::{Config, Env, ListenerConfig, Node, NodeError};
 use forebay_client::{Client, ClientConfig, FetchOptions, NewTopic, Producer, ProducerConfig};
 use forebay_log::Disk;
 use forebay_records::BatchBuilder;
-use forebay_sim::disk::Survivors;
+use forebay_sim::disk::{Call, Fault, Planned, Survivors};
 use forebay_sim::{World, run};
 use forebay_wire::kafka::fetch::FetchRequest;
 use forebay_wire::kafka::metadata::{MetadataRequest, MetadataRequestTopic};
@@ -267,4 +267,88 @@ fn lies_in(world: &World, dir: &str, index: i32) -> bool {
     let end = format!("-{index}/state");
     let is_it = |path: &str| path.starts_with(&format!("{dir}/partitions/")) && path.ends_with(&end);
     world.disk.files().iter().any(|(path, _)| is_it(path))
+}
+
+/// What a disk does that takes no writes any more, as far as a node meets it.
+fn read_only(world: &World, dir: &str) {
+    for call in [Call::Write, Call::Sync, Call::SyncDir, Call::Rename, Call::Truncate, Call::Allocate] {
+        let fault = Fault::Errno(30);
+        world.disk.plan(Planned { call, path: dir.to_owned(), skip: 0, times: u64::MAX, fault });
+    }
+}
+
+/// How a node meets that a disk of its has failed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Met {
+    WhileItRuns,
+    WhileItStops,
+    WhenItStarts,
+}
+
+#[test]
+fn a_volume_that_has_failed_is_not_let_in_by_a_start() {
+    for met in [Met::WhileItRuns, Met::WhileItStops, Met::WhenItStarts] {
+        run(18, |mut world| async move {
+            let dirs = ["/a", "/b"];
+            let node = start(&world, config(&dirs)).await.unwrap();
+            let writer = client(&world).await;
+            let topic = NewTopic { partitions: Some(4), ..NewTopic::named("spread") };
+            writer.create_topic(&topic, false).await.unwrap();
+            for partition in 0..4 {
+                produce(&writer, "spread", partition).await;
+            }
+            let (ill, well): (Vec<i32>, Vec<_>) = (0..4).partition(|index| lies_in(&world, "/b", *index));
+            assert!(!ill.is_empty() && !well.is_empty());
+            match met {
+                Met::WhileItRuns => {
+                    read_only(&world, "/b");
+                    assert!(refused(&writer, ill[0]).await, "{met:?}");
+                    // Others are told within moments, and a killed node has no more of them.
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    drop((writer, node));
+                }
+                Met::WhileItStops => {
+                    drop(writer);
+                    read_only(&world, "/b");
+                    stop(node).await;
+                }
+                Met::WhenItStarts => {
+                    drop(writer);
+                    stop(node).await;
+                }
+            }
+            for _ in 0..2 {
+                world = World { disk: world.disk.restart_with(Survivors::Everything), ..World::new(18) };
+                if met == Met::WhenItStarts {
+                    let (call, path, fault) = (Call::Read, "/b/volume.state".to_owned(), Fault::DEVICE);
+                    world.disk.plan(Planned { call, path, skip: 0, times: u64::MAX, fault });
+                }
+                let node = start(&world, config(&dirs)).await.unwrap();
+                let client = client(&world).await;
+                for partition in &well {
+                    produce(&client, "spread", *partition).await;
+                }
+                for partition in &ill {
+                    assert!(refused(&client, *partition).await, "{met:?}: partition {partition}");
+                    let options = FetchOptions::default();
+                    let found = client.fetch("spread", *partition, 0, &options).await.unwrap();
+                    assert_eq!(found.records.len(), 1, "{met:?}: reads go on");
+                }
+                drop(client);
+                stop(node).await;
+            }
+        });
+    }
+}
+
+/// Whether a record for that partition is refused, for its disk has failed.
+async fn refused(client: &Client, partition: i32) -> bool {
+    let producer = Producer::open(client, "spread", partition, ProducerConfig::default()).await.unwrap();
+    let batch = BatchBuilder::new().record(1, None, Some(b"water"));
+    let waited = async { producer.send(batch).await.unwrap().wait().await };
+    // It is tried again until it succeeds.
+    match tokio::time::timeout(Duration::from_secs(5), waited).await {
+        Ok(outcome) => outcome.is_err(),
+        Err(_) => true,
+    }
 }

@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forebay_base::{ClusterId, DirectoryId, NodeId, WallTime, fresh_id};
+use forebay_base::{ClusterId, DirectoryId, NodeId, PartitionId, WallTime, fresh_id};
 use forebay_controller::store;
-use forebay_log::volume::{Cause, Ledger, Neighbour, Neighbours, VolumeState};
+use forebay_log::volume::{Cause, Ledger, Neighbour, VolumeState};
 use forebay_log::{DataDir, DirError, Identity};
 use forebay_replica::Found;
 
@@ -27,6 +28,17 @@ impl Directory {
         Ok(self.fresh || self.data.take_clean_mark()?)
     }
 
+    /// The partitions that lie in it; none that can be told if its device has failed.
+    pub(crate) fn partitions(&self) -> Result<Vec<PartitionId>, DirError> {
+        match self.data.partitions() {
+            Err(error) if error.is_fault() => {
+                self.data.note_failed();
+                Ok(Vec::new())
+            }
+            listed => listed,
+        }
+    }
+
     /// What the start knows of its volume so far.
     pub(crate) fn found(&self) -> Found {
         match self.failed_since {
@@ -40,7 +52,7 @@ impl Directory {
     pub(crate) fn why_failed(&self) -> Option<Arc<str>> {
         let cause = match self.found() {
             Found::Failed { .. } => Cause::HadFailed,
-            Found::Refused => Cause::ReadOnly,
+            Found::Refused => Cause::Refused,
             Found::Nothing => return None,
         };
         Some(format!("the disk of {} has failed ({cause})", self.data.path().display()).into())
@@ -111,7 +123,7 @@ fn with_metadata(
                 if !error.is_fault() {
                     return Err(error.into());
                 }
-                lost = Some(error);
+                lost = lost.or(Some(error));
                 false
             }
         };
@@ -158,11 +170,7 @@ pub(crate) fn open(env: &Env, paths: &[PathBuf], node: NodeId) -> Result<Directo
         }
         all.push(directory);
     }
-    // One that cannot be read remembers nothing.
-    let remembered: Vec<Neighbour> = all
-        .iter()
-        .flat_map(|directory| Neighbours::peek(&*env.disk, directory.data.path()).unwrap_or_default())
-        .collect();
+    let remembered = remembered(all.iter());
     for directory in &mut all {
         directory.failed_since = failed_since(env, directory, &remembered);
     }
@@ -171,12 +179,11 @@ pub(crate) fn open(env: &Env, paths: &[PathBuf], node: NodeId) -> Result<Directo
     Ok(Directories { cluster, all, metadata, remembered })
 }
 
-/// Takes every directory that can be read, with whose it is, if that is known; of the others, why one could not be.
-#[allow(clippy::type_complexity, reason = "named nowhere else")]
-fn lock(
-    env: &Env,
-    paths: &[PathBuf],
-) -> Result<(Vec<(DataDir, Option<Identity>)>, Option<DirError>), DirectoriesError> {
+/// A directory that was taken, with whose it is, if that is known.
+type Taken = (DataDir, Option<Identity>);
+
+/// Takes every directory that can be read; of the others, why the first one could not be.
+fn lock(env: &Env, paths: &[PathBuf]) -> Result<(Vec<Taken>, Option<DirError>), DirectoriesError> {
     let pid = std::process::id();
     let (mut locked, mut lost) = (Vec::with_capacity(paths.len()), None);
     for path in paths {
@@ -193,7 +200,7 @@ fn lock(
                     "this data directory is left out, for its disk cannot be read: its partitions are offline until it \
                      is repaired and the server started again"
                 );
-                lost = Some(error);
+                lost = lost.or(Some(error));
             }
             Err(error) => return Err(error.into()),
         }
@@ -201,10 +208,27 @@ fn lock(
     Ok((locked, lost))
 }
 
+/// What the directories remember of each other. One whose memory cannot be read has failed itself.
+pub(crate) fn remembered<'a>(directories: impl Iterator<Item = &'a Directory>) -> Vec<Neighbour> {
+    let notes = directories.map(|directory| {
+        directory.data.neighbours().unwrap_or_else(|error| {
+            tracing::warn!(dir = %directory.data.path().display(), %error, "volume.neighbours cannot be read");
+            directory.data.note_failed();
+            Vec::new()
+        })
+    });
+    notes.flatten().collect()
+}
+
 /// Since when a directory has failed, if it or another one remembers that. Where it was written after the other one took
 /// note, it was let in again meanwhile, and its own word counts.
 fn failed_since(env: &Env, directory: &Directory, remembered: &[Neighbour]) -> Option<WallTime> {
-    let (writes, own) = Ledger::peek(&*env.disk, directory.data.path()).unwrap_or_default();
+    let known = Ledger::peek(&*env.disk, directory.data.path());
+    let (writes, own) = known.unwrap_or_else(|error| {
+        tracing::warn!(dir = %directory.data.path().display(), %error, "volume.state cannot be read");
+        directory.data.note_failed();
+        (0, None)
+    });
     let own = own.filter(|entry| entry.state == VolumeState::Failed).map(|entry| entry.since);
     let of_it = remembered.iter().filter(|note| note.directory == directory.id && note.writes >= writes);
     own.or_else(|| of_it.map(|note| note.since).max())
@@ -236,9 +260,13 @@ fn identify(
     Ok(Directory { id: identity.directory, fresh: false, failed_since: None, data })
 }
 
-/// Writes the mark of a clean stop; called last, when everything else is on the disk.
-pub(crate) fn leave_clean(directories: &[Arc<Directory>]) -> Result<(), DirError> {
+/// Writes the mark of a clean stop, where nothing has `failed`; called last, when everything else is on the disk.
+pub(crate) fn leave_clean(
+    directories: &[Arc<Directory>],
+    failed: &BTreeSet<DirectoryId>,
+) -> Result<(), DirError> {
     // A start that could not take the old mark away leaves no new one either: the next one looks at everything.
-    let mut sound = directories.iter().filter(|directory| !directory.data.has_failed());
-    sound.try_for_each(|directory| directory.data.leave_clean_mark())
+    let is_sound =
+        |directory: &&Arc<Directory>| !directory.data.has_failed() && !failed.contains(&directory.id);
+    directories.iter().filter(is_sound).try_for_each(|directory| directory.data.leave_clean_mark())
 }

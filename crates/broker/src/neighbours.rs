@@ -7,6 +7,8 @@ use forebay_replica::{Condition, Report};
 use futures_util::future::select_all;
 use tokio::sync::watch;
 
+use crate::directories::{self, Directory};
+
 /// Has every data directory remember which others of the node have failed, until the node stops: a volume that takes no
 /// writes cannot do so itself, and is to be readmitted also after a restart. `failed` is what they remember so far; of one
 /// that is not here, it stays so.
@@ -19,7 +21,7 @@ pub(crate) async fn remember(
         return;
     }
     let mut reports: Vec<_> = volumes.iter().map(|(id, condition)| (*id, condition.watch())).collect();
-    let mut failed: BTreeMap<_, _> = failed.into_iter().map(|one| (one.directory, one)).collect();
+    let mut failed = newest(failed);
     let mut told = None;
     loop {
         for (id, report) in &mut reports {
@@ -42,12 +44,41 @@ pub(crate) async fn remember(
     }
 }
 
+/// Of several notes of one directory the last counts.
+fn newest(notes: Vec<Neighbour>) -> BTreeMap<DirectoryId, Neighbour> {
+    let mut newest = BTreeMap::new();
+    for note in notes {
+        let known = newest.entry(note.directory).or_insert(note);
+        if known.writes < note.writes {
+            *known = note;
+        }
+    }
+    newest
+}
+
+/// The same when the node has stopped and nobody else writes: also closing the logs may have found a volume failed.
+pub(crate) fn leave(volumes: &BTreeMap<DirectoryId, Arc<Condition>>, directories: &[Arc<Directory>]) {
+    if volumes.len() < 2 {
+        return;
+    }
+    let mut failed = newest(directories::remembered(directories.iter().map(Arc::as_ref)));
+    for (id, condition) in volumes {
+        note(&mut failed, *id, &condition.report());
+    }
+    for directory in directories.iter().filter(|directory| !failed.contains_key(&directory.id)) {
+        let others: Vec<_> = failed.values().copied().collect();
+        if let Err(error) = directory.data.leave_neighbours(&others) {
+            let dir = directory.data.path().display();
+            tracing::warn!(%dir, %error, "it does not remember which other data directories have failed");
+        }
+    }
+}
+
 fn note(failed: &mut BTreeMap<DirectoryId, Neighbour>, directory: DirectoryId, report: &Report) {
     match report.state {
         VolumeState::Failed => {
-            // Of a write that was refused it is not known whether it came about; and none is known before the first look.
-            let known = failed.get(&directory).map_or(0, |known| known.writes);
-            let writes = known.max(report.writes + 1);
+            // Of a write that was refused it is not known whether it came about.
+            let writes = report.writes.saturating_add(1);
             failed.insert(directory, Neighbour { directory, since: report.since, writes });
         }
         VolumeState::Normal | VolumeState::Low | VolumeState::Full | VolumeState::HardFull => {
@@ -90,8 +121,20 @@ mod tests {
         assert_eq!(after(VolumeState::Normal, 6), None);
         assert_eq!(after(VolumeState::Failed, 6), Some(7));
         assert_eq!(after(VolumeState::Probing, 0), Some(7), "a start has not looked yet");
-        assert_eq!(after(VolumeState::Failed, 0), Some(7), "nor then");
+        assert_eq!(after(VolumeState::Failed, u64::MAX), Some(u64::MAX), "its memory cannot be read");
         assert_eq!(after(VolumeState::Failed, 8), Some(9));
         assert_eq!(after(VolumeState::Full, 9), None, "it was let in again");
+    }
+
+    #[test]
+    fn the_newest_note_counts() {
+        let note = |number: u8, writes| Neighbour {
+            directory: DirectoryId(Id128([number; 16])),
+            since: WallTime(5),
+            writes,
+        };
+        let newest: Vec<_> =
+            newest(vec![note(1, 5), note(2, 3), note(1, 9), note(2, 2)]).into_values().collect();
+        assert_eq!(newest, [note(1, 9), note(2, 3)]);
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -218,7 +219,8 @@ impl Node {
     }
 
     /// Stops: takes no more requests, answers those begun, closes every log, and marks the directories as cleanly
-    /// stopped if all of that succeeded within `patience`. With a partition on a volume that has failed none is marked.
+    /// stopped if all of that succeeded within `patience`: none of them if a log on a volume that has failed could not be
+    /// closed, and never one that has failed.
     pub async fn stop(mut self, patience: Duration) -> Result<(), NodeError> {
         let now = tokio::time::Instant::now();
         // Clients get half of the time, so that the other half is left for the logs whatever clients do.
@@ -238,19 +240,21 @@ impl Node {
         tokio::time::timeout_at(deadline, self.shared.controller.shutdown())
             .await
             .map_err(late("the metadata log"))?;
-        if !closed {
-            // Of a disk that has failed all has been said, and the next start looks at everything.
-            let has_failed = |condition: &Arc<Condition>| condition.report().state == VolumeState::Failed;
-            return match self.shared.volumes.values().any(has_failed) {
-                true => {
-                    tracing::warn!("stopped with a disk that has failed: the next start checks every log");
-                    Ok(())
-                }
-                false => Err(NodeError::Unclean),
-            };
+        let has_failed = |condition: &Arc<Condition>| condition.report().state == VolumeState::Failed;
+        let failed = self.shared.volumes.iter().filter(|(_, condition)| has_failed(condition));
+        let failed: BTreeSet<_> = failed.map(|(id, _)| *id).collect();
+        neighbours::leave(&self.shared.volumes, &self.directories);
+        match (closed, failed.is_empty()) {
+            (false, true) => return Err(NodeError::Unclean),
+            // Of a disk that has failed all has been said.
+            (false, false) => {
+                tracing::warn!("stopped with a disk that has failed: the next start checks every log");
+            }
+            (true, _) => {
+                directories::leave_clean(&self.directories, &failed)?;
+                tracing::info!("stopped cleanly");
+            }
         }
-        directories::leave_clean(&self.directories)?;
-        tracing::info!("stopped cleanly");
         Ok(())
     }
 }

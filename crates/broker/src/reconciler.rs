@@ -87,7 +87,7 @@ impl Reconciler {
         for directory in directories {
             // Before anything is written: whether that may be is seen from it.
             let clean = directory.take_clean()?;
-            let found = directory.data.partitions()?;
+            let found = directory.partitions()?;
             let volume = Volume::start_as(
                 &files,
                 &*env.workers,

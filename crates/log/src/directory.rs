@@ -21,7 +21,7 @@ use crate::error::DirError;
 use crate::sealed::{
     CreateDirError, Format, Unsound, create_dirs, read_file, remove_if_there, write_all, write_file,
 };
-use crate::volume::{ByteCount, Call, Meaning, VOLUME_BYTES_MIN, meaning};
+use crate::volume::{ByteCount, Call, Meaning, Neighbour, Neighbours, VOLUME_BYTES_MIN, meaning};
 
 /// Newest version of the data directory that this build reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
@@ -95,10 +95,15 @@ impl DataDir {
         Ok(Self { disk, path: path.to_path_buf(), failed: AtomicBool::new(failed), _lock: lock })
     }
 
-    /// True if its file system has refused what every start writes. Nothing may be written here before
+    /// True if it has refused what every start does. Nothing may be written here before
     /// [`take_clean_mark`] has succeeded; what can be read may be served.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// The device has failed: from now on [`DataDir::has_failed`] says so.
+    pub fn note_failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Whose data these are; `None` if the directory is fresh. [`DirError::Newer`] if a newer build wrote it,
@@ -151,7 +156,7 @@ impl DataDir {
     pub fn take_clean_mark(&self) -> Result<bool, DirError> {
         match take_clean_mark(self.disk.as_ref(), &self.path) {
             Err(DirError::Io { source, .. }) if has_failed(&source) => {
-                self.failed.store(true, Ordering::Relaxed);
+                self.note_failed();
                 Ok(false)
             }
             taken => taken,
@@ -184,6 +189,26 @@ impl DataDir {
         &self.path
     }
 
+    /// Which other data directories have failed, as this one remembers.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn neighbours(&self) -> io::Result<Vec<Neighbour>> {
+        Neighbours::peek(self.disk.as_ref(), &self.path)
+    }
+
+    /// Has it remember that these have `failed`, durably; nothing is written if it does. For a start and a stop: in
+    /// between the file is its monitor's.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn leave_neighbours(&self, failed: &[Neighbour]) -> io::Result<()> {
+        if self.neighbours()? == failed {
+            return Ok(());
+        }
+        Neighbours::open(self.disk.as_ref(), &self.path)?.0.write(failed)
+    }
+
     /// Where the partitions' directories are.
     pub fn partitions_path(&self) -> PathBuf {
         partitions_path(&self.path)
@@ -194,16 +219,9 @@ impl DataDir {
         self.path.join("metadata")
     }
 
-    /// The partitions that have a directory here; none that can be told if the device has failed, which
-    /// [`DataDir::has_failed`] says then.
+    /// The partitions that have a directory here.
     pub fn partitions(&self) -> Result<Vec<PartitionId>, DirError> {
-        match list_partitions(self.disk.as_ref(), &self.path) {
-            Err(error) if error.is_fault() => {
-                self.failed.store(true, Ordering::Relaxed);
-                Ok(Vec::new())
-            }
-            listed => listed,
-        }
+        list_partitions(self.disk.as_ref(), &self.path)
     }
 
     /// Space of the volume.

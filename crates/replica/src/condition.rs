@@ -31,7 +31,7 @@ pub enum Found {
         /// Since when.
         since: WallTime,
     },
-    /// Its data directory was refused what every start writes.
+    /// Its data directory was refused what every start does.
     Refused,
 }
 
@@ -56,7 +56,8 @@ pub struct Report {
     pub reserve_left_bytes: u64,
     /// When it will be full if it goes on filling as it does.
     pub full_in: Option<Duration>,
-    /// How often its `volume.state` has been written, for those who remember its state beside it.
+    /// How often its `volume.state` has been written, for those who remember its state beside it; the largest number
+    /// while that is not known.
     pub writes: u64,
 }
 
@@ -66,7 +67,7 @@ impl Report {
         let (state, cause, since) = match found {
             Found::Nothing => (VolumeState::Probing, Cause::Started, wall),
             Found::Failed { since } => (VolumeState::Failed, Cause::HadFailed, since),
-            Found::Refused => (VolumeState::Failed, Cause::ReadOnly, wall),
+            Found::Refused => (VolumeState::Failed, Cause::Refused, wall),
         };
         Self {
             path,
@@ -78,7 +79,7 @@ impl Report {
             marks: Marks::of(0),
             reserve_left_bytes: 0,
             full_in: None,
-            writes: 0,
+            writes: u64::MAX,
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Monitor {
     machine: Option<Machine>,
     /// `None` while it cannot be made.
     ledger: Option<Ledger>,
-    /// How often it has been written.
+    /// How often it has been written; the largest number while that is not known.
     writes: u64,
     since: WallTime,
     /// The state since then, as far as it is known: at a start, the one before it.
@@ -55,7 +55,7 @@ impl Monitor {
             condition,
             machine: None,
             ledger: None,
-            writes: 0,
+            writes: u64::MAX,
             since,
             before: None,
             due,
@@ -85,7 +85,13 @@ impl Monitor {
     /// The first look: what is remembered, and what is left in reserve.
     fn begin(&mut self, space: Space) -> Vec<Fact> {
         let marks = Marks::of(space.total_bytes);
-        let own = self.open_ledger().map(|entry| (entry.state, entry.since));
+        let own = self.open_ledger().unwrap_or_else(|error| {
+            tracing::debug!(dir = %self.dir.display(), %error, "the volume's state is not kept");
+            let (writes, known) = Ledger::peek(self.disk.as_ref(), &self.dir).unwrap_or((u64::MAX, None));
+            self.writes = writes;
+            known
+        });
+        let own = own.map(|entry| (entry.state, entry.since));
         let known = match self.found {
             Found::Failed { since } => Some((VolumeState::Failed, since)),
             Found::Nothing | Found::Refused => own,
@@ -97,27 +103,17 @@ impl Monitor {
         let whole = found.as_ref().is_some_and(Reserve::is_whole);
         *self.condition.reserve() = found;
         // Whoever took the directory was refused, whatever a later try would say.
-        let refused = (self.found == Found::Refused).then_some(Fact::ReadOnly);
+        let refused = (self.found == Found::Refused).then_some(Fact::Refused);
         let spent = (!whole).then_some(Fact::ReserveSpent);
         refused.into_iter().chain(spent).collect()
     }
 
-    /// Opens the memory of the state; on a full disk it may have to wait until there is room for it, and on one that takes
-    /// no writes it is only read.
-    fn open_ledger(&mut self) -> Option<Entry> {
-        match Ledger::open(self.disk.as_ref(), &self.dir) {
-            Ok((ledger, known)) => {
-                self.writes = ledger.writes();
-                self.ledger = Some(ledger);
-                known
-            }
-            Err(error) => {
-                tracing::debug!(dir = %self.dir.display(), %error, "the volume's state is not kept");
-                let (writes, known) = Ledger::peek(self.disk.as_ref(), &self.dir).unwrap_or_default();
-                self.writes = writes;
-                known
-            }
-        }
+    /// Opens the memory of the state; on a full disk it may have to wait until there is room for it.
+    fn open_ledger(&mut self) -> io::Result<Option<Entry>> {
+        let (ledger, known) = Ledger::open(self.disk.as_ref(), &self.dir)?;
+        self.writes = ledger.writes();
+        self.ledger = Some(ledger);
+        Ok(known)
     }
 
     /// Steps the machine with all of `facts` and does what it wants, until it wants nothing more.
@@ -167,7 +163,7 @@ impl Monitor {
         let Some(machine) = &self.machine else { return Ok(()) };
         let (state, cause) = (machine.state(), machine.cause().to_string());
         if self.ledger.is_none() {
-            self.open_ledger();
+            self.open_ledger()?;
         }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
         ledger.write(&Entry { state, since: self.since, cause })?;
@@ -182,13 +178,16 @@ impl Monitor {
             Some(VolumeState::Full | VolumeState::HardFull) => self.neighbours.is_troubled(),
             Some(VolumeState::Failed | VolumeState::Probing) | None => false,
         };
-        if may {
-            self.neighbours.keep(self.disk.as_ref(), &self.dir);
+        if may && let Err(error) = self.neighbours.keep(self.disk.as_ref(), &self.dir) {
+            let fact = fact_of(Call::Write, &error).filter(|fact| *fact != Fact::NoRoom);
+            self.step(fact.into_iter().collect());
+            self.publish();
         }
     }
 
     /// After a fault: a write of our own, with its sync, into blocks that we have.
     fn check(&mut self) -> Option<Fact> {
+        self.ledger.as_ref()?;
         self.remember().err().and_then(|error| fact_of(Call::Sync, &error))
     }
 
@@ -248,6 +247,7 @@ impl Monitor {
         self.publish();
         if outcome.is_ok() {
             self.condition.note_readmission();
+            self.neighbours.try_again();
         }
         for reply in replies {
             // Who asked may have gone.
@@ -284,9 +284,6 @@ impl Monitor {
             let Unfit { facts, sentence } = Unfit::of("write its state in place", Call::Sync)(error);
             Unfit { facts, sentence: sentence + advice }
         })?;
-        if self.ledger.is_none() {
-            return Err(Unfit::new(None, "its state cannot be kept: volume.state cannot be opened"));
-        }
         // From now on logs change: what the last clean stop said of them must not be believed after a crash.
         take_clean_mark(self.disk.as_ref(), &self.dir)
             .map_err(|error| Unfit::new(None, &error.to_string()))?;
@@ -316,6 +313,9 @@ impl Worker for Monitor {
     fn turn(&mut self) -> Turn {
         let told = self.condition.take();
         if told.stopped {
+            // What closing the logs has met is part of the last report.
+            self.step(told.facts.into());
+            self.publish();
             return Turn::Done;
         }
         if let Some(failed) = told.neighbours {

@@ -1,3 +1,4 @@
+use std::io;
 use std::path::Path;
 
 use forebay_log::Disk;
@@ -10,34 +11,46 @@ pub(crate) struct Neighbourhood {
     file: Option<Neighbours>,
     /// What the file says.
     kept: Vec<Neighbour>,
-    /// What it is to say; `None` while nothing was told, for a directory without neighbours has no file.
-    told: Option<Vec<Neighbour>>,
+    /// What it is to say; a directory without neighbours is told nothing, and has no file.
+    told: Vec<Neighbour>,
+    /// It may have to be written.
+    due: bool,
 }
 
 impl Neighbourhood {
     /// Takes in all neighbours that have failed.
     pub(crate) fn tell(&mut self, failed: Vec<Neighbour>) {
-        self.told = Some(failed);
+        (self.told, self.due) = (failed, true);
+    }
+
+    /// What could not be written may be now.
+    pub(crate) fn try_again(&mut self) {
+        self.due = true;
     }
 
     /// True if there is something to remember.
     pub(crate) fn is_troubled(&self) -> bool {
-        self.told.as_ref().is_some_and(|failed| !failed.is_empty())
+        !self.told.is_empty()
     }
 
-    /// Writes what was told, if it is not written. To be called again and again: what fails is done by a later call.
-    pub(crate) fn keep(&mut self, disk: &dyn Disk, dir: &Path) {
-        let Some(told) = &self.told else { return };
+    /// Writes what was told, if it is not written. To be called again and again: the file is made as soon as there is room
+    /// for it. An error of a write or its sync is told, and it is not tried again before [`Neighbourhood::try_again`].
+    pub(crate) fn keep(&mut self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        if !self.due {
+            return Ok(());
+        }
         if self.file.is_none() {
             match Neighbours::open(disk, dir) {
                 Ok((file, kept)) => (self.file, self.kept) = (Some(file), kept),
                 Err(error) => tracing::debug!(dir = %dir.display(), %error, "neighbours are not remembered"),
             }
         }
-        let Some(file) = self.file.as_mut().filter(|_| self.kept != *told) else { return };
-        match file.write(told) {
-            Ok(()) => self.kept.clone_from(told),
-            Err(error) => tracing::debug!(dir = %dir.display(), %error, "neighbours are not remembered"),
+        let Some(file) = &mut self.file else { return Ok(()) };
+        self.due = false;
+        if self.kept != self.told {
+            file.write(&self.told)?;
+            self.kept.clone_from(&self.told);
         }
+        Ok(())
     }
 }

@@ -337,7 +337,14 @@ impl Tenant {
         }
         let closed = match failure {
             Some(reason) => Err(reason),
-            None => self.log.close(&self.core.producers().encode()).map_err(|error| error.to_string()),
+            None => self.log.close(&self.core.producers().encode()).map_err(|error| {
+                self.site.condition.note(&error);
+                if is_storage_fault(&error) {
+                    // The core, which tells it otherwise, has stopped.
+                    self.site.condition.note_fault();
+                }
+                error.to_string()
+            }),
         };
         if let Err(reason) = &closed {
             tracing::error!(partition = %self.partition.id(), %reason, "the log was not closed cleanly");

@@ -36,6 +36,8 @@ pub enum Fact {
     Fault,
     /// The file system takes no writes any more.
     ReadOnly,
+    /// It refused what every start does.
+    Refused,
     /// A reserve was used up and could not be made again.
     ReserveSpent,
     /// Both reserves have their whole length.
@@ -162,6 +164,7 @@ impl Machine {
                 }
             }
             Fact::ReadOnly => self.fail(Cause::ReadOnly, effects),
+            Fact::Refused => self.fail(Cause::Refused, effects),
             Fact::ReserveSpent => {
                 self.spent = true;
                 if self.state == VolumeState::Full {

@@ -99,6 +99,8 @@ pub enum Cause {
     Calm,
     /// The file system takes no writes any more.
     ReadOnly,
+    /// It refused what every start does.
+    Refused,
     /// Two faults within ten minutes.
     Faults,
     /// It had failed before the restart.
@@ -124,6 +126,7 @@ impl fmt::Display for Cause {
             Self::TestPassed => "space is free again, and a real write has shown it",
             Self::Calm => "enough space has been free for a while",
             Self::ReadOnly => "its file system takes no writes",
+            Self::Refused => "it refused what every start reads and writes",
             Self::Faults => "writes or syncs failed twice within ten minutes",
             Self::HadFailed => "it had failed when the node stopped",
             Self::Readmitted => "it was readmitted",

@@ -238,7 +238,7 @@ fn a_volume_that_takes_no_writes_at_its_start_is_read() {
     assert_eq!(none.view().end, Offset(0));
     for partition in [&partition, &none] {
         let refused = append(partition, batch("x")).unwrap_err().to_string();
-        assert!(refused.contains("has failed (its file system takes no writes)"), "{refused}");
+        assert!(refused.contains("has failed (it refused what every start"), "{refused}");
     }
     assert_eq!(names(), before, "nothing was changed");
     assert!(house.readmit().is_err());
@@ -263,12 +263,14 @@ fn what_neighbours_remember_outlives_a_start_and_ends_with_the_readmission() {
     house.volume().condition().remember(vec![neighbour(1)]);
     eventually("it is remembered", || kept() == [neighbour(1)]);
 
-    // While it takes nothing itself it remembers nothing, and what it was told is not forgotten.
+    // While it has failed itself it is let alone, and what it was told is not forgotten.
     Faults::set(&house.faults.read_only, true);
     append(&house.open(0), batch("x")).unwrap_err();
     eventually("it has failed", || house.state() == VolumeState::Failed);
-    house.volume().condition().remember(vec![neighbour(1), neighbour(2)]);
     Faults::set(&house.faults.read_only, false);
+    house.volume().condition().remember(vec![neighbour(1), neighbour(2)]);
+    let told_at = house.volume().condition().report().sampled_at;
+    eventually("it was looked at again", || house.volume().condition().report().sampled_at > told_at);
     assert_eq!(kept(), [neighbour(1)]);
     let writes = house.volume().condition().report().writes;
     house.readmit().unwrap();
