@@ -223,6 +223,24 @@ async fn topics_and_partitions_are_shown_with_their_status() {
 }
 
 #[tokio::test]
+async fn partitions_of_a_data_directory_that_was_left_out_are_shown_as_failed() {
+    let served = Served::start();
+    served.set(|facts| {
+        facts.liveness = testing::heard(forebay_meta::NodeReport::default());
+        facts.hosted = Box::new(|_| None);
+    });
+    let list = served.json("/v1/topics/orders/partitions").await.1;
+    let partition = &list["partitions"][0];
+    assert_eq!((&partition["status"], &partition["log"]), (&"Failed".into(), &Value::Null));
+    assert!(partition["sentence"].as_str().unwrap().contains("is not among those"), "{partition}");
+    assert_eq!(served.json("/v1/topics/orders").await.1["status"], "Failed");
+    let cluster = served.json("/v1/cluster").await.1;
+    assert_eq!(cluster["partitions_by_status"], serde_json::json!({ "Failed": 2 }));
+    let (_, _, page) = served.ask("GET", "/metrics").await;
+    assert!(page.contains("\nforebay_partitions{status=\"Failed\"} 2\n"), "{page}");
+}
+
+#[tokio::test]
 async fn connections_come_in_parts_too() {
     let served = Served::start();
     let list = served.json("/v1/connections?limit=2").await.1;
