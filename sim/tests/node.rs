@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use forebay_base::{Clock, QuietLog};
 use forebay_broker::{Config, Env, ListenerConfig, Node, NodeError};
-use forebay_client::{Client, ClientConfig, FetchOptions, NewTopic, Producer, ProducerConfig};
+use forebay_client::{
+    Client, ClientConfig, ClientError, FetchFrom, FetchOptions, NewTopic, Producer, ProducerConfig,
+};
 use forebay_log::Disk;
 use forebay_records::BatchBuilder;
 use forebay_sim::disk::{Call, Fault, Planned, Survivors};
 use forebay_sim::{World, run};
+use forebay_wire::kafka::ErrorCode;
 use forebay_wire::kafka::fetch::FetchRequest;
 use forebay_wire::kafka::metadata::{MetadataRequest, MetadataRequestTopic};
 use forebay_wire::kafka::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
@@ -135,10 +138,10 @@ fn a_topic_named_often_is_described_once() {
     });
 }
 
-/// A record of half a MiB, to partition 0.
-fn record_for(topic: &str) -> ProduceRequest {
-    let records = BatchBuilder::new().record(1, None, Some(&[7; 512 << 10])).build().ok();
-    let partition_data = vec![PartitionProduceData { index: 0, records }];
+/// One record of so many bytes.
+fn record_for(topic: &str, index: i32, bytes: usize) -> ProduceRequest {
+    let records = BatchBuilder::new().record(1, None, Some(&vec![7; bytes])).build().ok();
+    let partition_data = vec![PartitionProduceData { index, records }];
     let topic_data = vec![TopicProduceData { name: topic.into(), partition_data }];
     ProduceRequest { acks: 1, topic_data, ..ProduceRequest::default() }
 }
@@ -153,7 +156,7 @@ fn who_sends_records_where_space_is_short_is_not_heard_for_a_while() {
         writer.create_topic(&NewTopic::named("tight"), false).await.unwrap();
         let ask = MetadataRequest { topics: Some(vec![]), ..MetadataRequest::default() };
         let turn = async |client: &Client| {
-            let answer = client.call_any(&record_for("tight")).await.unwrap();
+            let answer = client.call_any(&record_for("tight", 0, 512 << 10)).await.unwrap();
             let began = world.clock.now();
             client.call_any(&ask).await.unwrap();
             (answer.throttle_time_ms, world.clock.now().since(began).as_millis())
@@ -225,8 +228,8 @@ fn a_data_directory_that_is_lost_leaves_the_others_served() {
         for partition in 0..4 {
             produce(&writer, "spread", partition).await;
         }
-        let sound: Vec<i32> = (0..4).filter(|index| lies_in(&world, "/a", *index)).collect();
-        assert!(!sound.is_empty() && sound.len() < 4);
+        let (sound, lost): (Vec<i32>, Vec<i32>) = (0..4).partition(|index| lies_in(&world, "/a", *index));
+        assert!(!sound.is_empty() && !lost.is_empty());
         drop((writer, node));
         let left = world.disk.restart_with(Survivors::Everything);
         let mut good_calls = 0;
@@ -242,6 +245,11 @@ fn a_data_directory_that_is_lost_leaves_the_others_served() {
                 produce(&client, "spread", *partition).await;
                 let found = client.fetch("spread", *partition, 0, &FetchOptions::default()).await.unwrap();
                 assert_eq!(found.records.len(), 2, "{good_calls} calls, partition {partition}");
+            }
+            if good_calls == 0 {
+                for partition in &lost {
+                    refuses_for_its_disk(&client, "spread", *partition).await;
+                }
             }
             drop(client);
             let stopped = node.stop(Duration::from_secs(30)).await;
@@ -260,6 +268,19 @@ fn a_data_directory_that_is_lost_leaves_the_others_served() {
             assert!(refused.to_string().contains("Input/output error"), "{lost}: {refused}");
         }
     });
+}
+
+/// Neither takes records nor gives any, and says whose fault it is.
+async fn refuses_for_its_disk(client: &Client, topic: &str, index: i32) {
+    let answer = client.call_any(&record_for(topic, index, 1)).await.unwrap();
+    let refused = &answer.responses[0].partition_responses[0];
+    assert_eq!(refused.error_code, ErrorCode::KafkaStorageError.code());
+    let sentence = refused.error_message.as_deref().unwrap();
+    assert!(sentence.contains("data directory that this node does not have"), "{sentence}");
+    let from = FetchFrom { topic: topic.to_owned(), partition: index, offset: 0 };
+    let answer = client.fetch_raw(ADDRESS, &[from], &FetchOptions::default()).await.unwrap();
+    let refused = answer[0].refused.as_ref().unwrap();
+    assert!(matches!(refused, ClientError::Refused { code: ErrorCode::KafkaStorageError, .. }), "{refused}");
 }
 
 /// Whether that partition of the only topic lies in a data directory.

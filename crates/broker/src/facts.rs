@@ -242,13 +242,18 @@ impl Facts {
     /// The derived status of a partition.
     pub(crate) fn status(&self, row: &PartitionRow<'_>) -> PartitionStatus {
         let leader = row.assignment.leader.unwrap_or(self.node);
+        let (view, directory) = (self.view(leader), row.assignment.directory_of(leader));
         let leader_view = LeaderView {
-            node: &self.view(leader),
-            directory: row.assignment.directory_of(leader),
+            node: &view,
+            directory,
             partition: PartitionId { topic: row.topic.id, index: row.index },
         };
         let derived = derive(row.assignment, leader_view);
-        let is_awaited = row.facts.is_none() && row.assignment.leader == Some(self.node);
+        // Nobody takes up what lies in a directory that the leader was started without: that has failed, as it says.
+        let has =
+            |directory| view.last.as_ref().is_some_and(|report| report.volumes.contains_key(&directory));
+        let is_left_out = directory.is_some_and(|directory| !has(directory));
+        let is_awaited = row.facts.is_none() && row.assignment.leader == Some(self.node) && !is_left_out;
         if !is_awaited || derived.status == Status::Unknown {
             return derived;
         }

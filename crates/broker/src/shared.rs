@@ -123,7 +123,8 @@ impl Shared {
         }
         if !assignment.directory_of(self.node).is_some_and(|directory| self.directories.contains(&directory))
         {
-            let sentence = "the partition lies in a data directory that this node was not started with";
+            let sentence = "the partition lies in a data directory that this node does not have: its disk could not be \
+                            read when the server was started, or it was not named";
             return Err(Unavailable::Storage(sentence.into()));
         }
         Ok(PartitionId { topic: topic.id, index })

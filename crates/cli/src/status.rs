@@ -107,9 +107,10 @@ impl StatusArgs {
 
 /// What is wrong, worst first; nothing is said twice.
 fn findings(cluster: &Cluster, volumes: &[Volume], readiness: Readiness) -> Vec<String> {
+    // A server whose quorum does not work is not ready, and has mostly said so.
+    let is_told = readiness.reason.as_ref().is_some_and(|reason| is_about_quorum(reason));
     let mut found: Vec<String> = readiness.reason.into_iter().collect();
-    // A server whose quorum does not work is not ready, and has said so.
-    if found.is_empty() && (!cluster.metadata.running || cluster.metadata.leader.is_none()) {
+    if !is_told && (!cluster.metadata.running || cluster.metadata.leader.is_none()) {
         found.push("the metadata quorum does not work: topics and settings cannot be changed".to_owned());
     }
     let unheard = cluster.brokers.iter().filter(|node| node.contact != "Reachable");
@@ -136,9 +137,20 @@ fn findings(cluster: &Cluster, volumes: &[Volume], readiness: Readiness) -> Vec<
     found
 }
 
-/// The words of a sentence. Its numbers (seconds, bytes) may have moved from one answer of the server to the next.
+/// True if a server gives this as the reason why it is not ready when its part in the quorum does not work.
+fn is_about_quorum(reason: &str) -> bool {
+    ["the metadata quorum ", "the metadata log "].iter().any(|subject| reason.starts_with(subject))
+}
+
+/// The words of a sentence. Its numbers (seconds, bytes) may have moved from one answer of the server to the next; those of
+/// a path tell which one is meant.
 fn without_numbers(sentence: &str) -> String {
-    sentence.chars().filter(|letter| !letter.is_ascii_digit()).collect()
+    let mut words = String::with_capacity(sentence.len());
+    for word in sentence.split_inclusive(' ') {
+        let is_path = word.contains('/');
+        words.extend(word.chars().filter(|letter| is_path || !letter.is_ascii_digit()));
+    }
+    words
 }
 
 /// A state, and what it was when that is all there is.
@@ -224,9 +236,29 @@ mod tests {
         let told = "the metadata quorum has no leader";
         let readiness = Readiness { reason: Some(told.to_owned()), ..ready(&[]) };
         assert_eq!(findings(&cluster, &[], readiness), [told]);
+        let told = "the metadata log cannot be written: reads go on";
+        let readiness = Readiness { reason: Some(told.to_owned()), ..ready(&[]) };
+        assert_eq!(findings(&cluster, &[], readiness), [told]);
         // It may have found one since.
         let found = findings(&cluster, &[], ready(&[]));
         assert!(found.len() == 1 && found[0].contains("does not work"), "{found:?}");
+    }
+
+    #[test]
+    fn a_quorum_that_does_not_work_is_found_beside_another_reason() {
+        let mut cluster = cluster("Reachable", json!({}));
+        cluster.metadata.running = false;
+        let told = "the metadata of the cluster has not been read yet";
+        let found = findings(&cluster, &[], Readiness { reason: Some(told.to_owned()), ..ready(&[]) });
+        assert!(found.len() == 2 && found[0] == told && found[1].contains("does not work"), "{found:?}");
+    }
+
+    #[test]
+    fn volumes_that_differ_by_a_number_are_told_apart() {
+        let of = |number: u8, free: u8| format!("the disk of /data{number} is full: {free} bytes are free");
+        let volumes = [volume("Full", None, Some(&of(1, 7)))];
+        let found = findings(&cluster("Reachable", json!({})), &volumes, ready(&[&of(1, 12), &of(2, 7)]));
+        assert_eq!(found, [format!("node 1: {}", of(1, 7)), of(2, 7)]);
     }
 
     #[test]

@@ -36,6 +36,15 @@ impl HttpError {
         Self { status: StatusCode::FORBIDDEN, sentence: sentence.to_owned() }
     }
 
+    /// A page asks by a name that may be anybody's.
+    pub(super) fn other_name(host: &str) -> Self {
+        let sentence = format!(
+            "a web page asked for this by the name {host}, which need not be this server's: nothing was done; use an \
+             address, localhost, or a host of advertised.listeners"
+        );
+        Self { status: StatusCode::FORBIDDEN, sentence }
+    }
+
     /// It was tried and could not be done.
     pub(super) fn unable(sentence: String) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, sentence }

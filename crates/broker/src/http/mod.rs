@@ -125,6 +125,6 @@ fn router(state: HttpState) -> Router {
     routes
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::other_method)
-        .layer(middleware::from_fn(origin::guard))
+        .layer(middleware::from_fn_with_state(state.clone(), origin::guard))
         .with_state(state)
 }

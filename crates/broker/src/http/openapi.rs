@@ -65,7 +65,13 @@ fn path(route: &Route) -> Value {
     };
     responses.insert("200".to_owned(), answer);
     if route.method != "get" {
-        responses.insert("403".to_owned(), json_of("Error", "A page of another site asked for it."));
+        responses.insert(
+            "403".to_owned(),
+            json_of(
+                "Error",
+                "A page of another site asked for it, or one by a name that is not the server's.",
+            ),
+        );
     }
     if route.path.contains("{name}") {
         parameters.push(parameter("name", "path", "The topic's name.", json!({ "type": "string" })));

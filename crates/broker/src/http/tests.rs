@@ -223,6 +223,24 @@ async fn topics_and_partitions_are_shown_with_their_status() {
 }
 
 #[tokio::test]
+async fn partitions_of_a_data_directory_that_was_left_out_are_shown_as_failed() {
+    let served = Served::start();
+    served.set(|facts| {
+        facts.liveness = testing::heard(forebay_meta::NodeReport::default());
+        facts.hosted = Box::new(|_| None);
+    });
+    let list = served.json("/v1/topics/orders/partitions").await.1;
+    let partition = &list["partitions"][0];
+    assert_eq!((&partition["status"], &partition["log"]), (&"Failed".into(), &Value::Null));
+    assert!(partition["sentence"].as_str().unwrap().contains("is not among those"), "{partition}");
+    assert_eq!(served.json("/v1/topics/orders").await.1["status"], "Failed");
+    let cluster = served.json("/v1/cluster").await.1;
+    assert_eq!(cluster["partitions_by_status"], serde_json::json!({ "Failed": 2 }));
+    let (_, _, page) = served.ask("GET", "/metrics").await;
+    assert!(page.contains("\nforebay_partitions{status=\"Failed\"} 2\n"), "{page}");
+}
+
+#[tokio::test]
 async fn connections_come_in_parts_too() {
     let served = Served::start();
     let list = served.json("/v1/connections?limit=2").await.1;
@@ -290,25 +308,37 @@ async fn what_does_not_exist_is_refused_with_a_sentence() {
 #[tokio::test]
 async fn a_page_of_another_site_gets_nothing_done() {
     let served = Served::start();
+    served.set(|facts| {
+        let image = Arc::make_mut(&mut facts.image);
+        image.brokers.get_mut(&forebay_base::NodeId(1)).unwrap().endpoints[0].host = "a".to_owned();
+    });
+    let (other_site, other_name) =
+        ("a page of another site", "an address, localhost, or a host of advertised.listeners");
     let asks = [
-        (200, "Host: a:80\r\n"),
-        (200, "Host: a:9644\r\nOrigin: http://A:9644\r\nSec-Fetch-Site: same-origin\r\n"),
-        (200, "Host: a\r\nOrigin: https://a:443\r\nSec-Fetch-Site: none\r\n"),
-        (200, "Host: [::1]:9644\r\nOrigin: http://[::1]:9644\r\n"),
-        (403, "Host: a\r\nOrigin: http://b\r\n"),
-        (403, "Host: a:9644\r\nOrigin: http://a\r\n"),
-        (403, "Host: a:9644\r\nOrigin: http://a:9645\r\n"),
-        (403, "Host: a\r\nOrigin: null\r\n"),
-        (403, "Host: null\r\nOrigin: null\r\n"),
-        (403, "Host: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n"),
-        (403, "Host: a\r\nSec-Fetch-Site: cross-site\r\n"),
-        (403, "Host: a\r\nSec-Fetch-Site: same-site\r\n"),
-        (403, "Host: a\r\nOrigin: http://a\r\nSec-Fetch-Site: cross-site\r\n"),
+        ("", "Host: anything:80\r\n"),
+        ("", "Host: a:9644\r\nOrigin: http://A:9644\r\nSec-Fetch-Site: same-origin\r\n"),
+        ("", "Host: a\r\nOrigin: https://a:443\r\nSec-Fetch-Site: none\r\n"),
+        ("", "Host: [::1]:9644\r\nOrigin: http://[::1]:9644\r\n"),
+        ("", "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"),
+        ("", "Host: LocalHost\r\nSec-Fetch-Site: same-origin\r\n"),
+        (other_site, "Host: a\r\nOrigin: http://b\r\n"),
+        (other_site, "Host: a:9644\r\nOrigin: http://a\r\n"),
+        (other_site, "Host: a:9644\r\nOrigin: http://a:9645\r\n"),
+        (other_site, "Host: a\r\nOrigin: null\r\n"),
+        (other_site, "Host: null\r\nOrigin: null\r\n"),
+        (other_site, "Host: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n"),
+        (other_site, "Host: a\r\nSec-Fetch-Site: cross-site\r\n"),
+        (other_site, "Host: a\r\nSec-Fetch-Site: same-site\r\n"),
+        (other_site, "Host: a\r\nOrigin: http://a\r\nSec-Fetch-Site: cross-site\r\n"),
+        // The page's own name, which now leads here.
+        (other_name, "Host: evil:9644\r\nOrigin: http://evil:9644\r\nSec-Fetch-Site: same-origin\r\n"),
+        (other_name, "Host: 127.0.0.1.evil\r\nOrigin: http://127.0.0.1.evil\r\n"),
+        (other_name, "Host: localhost.evil\r\nSec-Fetch-Site: same-origin\r\n"),
     ];
-    for (expected, headers) in asks {
+    for (refusal, headers) in asks {
         let (status, _, body) = ask_with(served.address, "POST", "/v1/sessions/reset", headers).await;
-        assert_eq!(status, expected, "{headers}{body}");
-        assert_eq!(body.contains("a page of another site"), expected == 403, "{headers}{body}");
+        assert_eq!(status, if refusal.is_empty() { 200 } else { 403 }, "{headers}{body}");
+        assert!(body.contains(refusal), "{headers}{body}");
         // To look is not to do.
         assert_eq!(ask_with(served.address, "GET", "/healthz", headers).await.0, 200, "{headers}");
     }
