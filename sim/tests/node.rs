@@ -331,7 +331,8 @@ fn a_volume_that_has_failed_is_not_let_in_by_a_start() {
                 Met::WhileItStops => {
                     drop(writer);
                     read_only(&world, "/b");
-                    stop(node).await;
+                    let stopped = node.stop(Duration::from_secs(30)).await;
+                    assert!(matches!(stopped, Err(NodeError::Unclean)), "{stopped:?}");
                 }
                 Met::WhenItStarts => {
                     drop(writer);

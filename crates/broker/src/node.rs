@@ -1,8 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_base::DirectoryId;
 use forebay_controller::{Controller, ControllerConfig, ControllerEnv, ProposeError, StartError};
 use forebay_link::Listener;
 use forebay_log::DirError;
@@ -222,7 +223,7 @@ impl Node {
     /// stopped if all of that succeeded within `patience`: none of them if a log on a volume that has failed could not be
     /// closed, and never one that has failed.
     pub async fn stop(mut self, patience: Duration) -> Result<(), NodeError> {
-        let now = tokio::time::Instant::now();
+        let (now, had_failed) = (tokio::time::Instant::now(), failed(&self.shared.volumes));
         // Clients get half of the time, so that the other half is left for the logs whatever clients do.
         let (drain, deadline) = (now + patience / 2, now + patience);
         // Nobody listening any more is as good as everybody told.
@@ -240,23 +241,26 @@ impl Node {
         tokio::time::timeout_at(deadline, self.shared.controller.shutdown())
             .await
             .map_err(late("the metadata log"))?;
-        let has_failed = |condition: &Arc<Condition>| condition.report().state == VolumeState::Failed;
-        let failed = self.shared.volumes.iter().filter(|(_, condition)| has_failed(condition));
-        let failed: BTreeSet<_> = failed.map(|(id, _)| *id).collect();
         neighbours::leave(&self.shared.volumes, &self.directories);
-        match (closed, failed.is_empty()) {
+        match (closed, had_failed.is_empty()) {
             (false, true) => return Err(NodeError::Unclean),
-            // Of a disk that has failed all has been said.
+            // Of a disk that had failed all has been said.
             (false, false) => {
                 tracing::warn!("stopped with a disk that has failed: the next start checks every log");
             }
             (true, _) => {
-                directories::leave_clean(&self.directories, &failed)?;
+                directories::leave_clean(&self.directories, &failed(&self.shared.volumes))?;
                 tracing::info!("stopped cleanly");
             }
         }
         Ok(())
     }
+}
+
+/// The data directories whose volumes have failed.
+fn failed(volumes: &BTreeMap<DirectoryId, Arc<Condition>>) -> BTreeSet<DirectoryId> {
+    let failed = volumes.iter().filter(|(_, condition)| condition.report().state == VolumeState::Failed);
+    failed.map(|(id, _)| *id).collect()
 }
 
 /// Opens the partitions that the Image gives to this node.
