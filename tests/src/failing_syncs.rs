@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const ATTACHED_WITHIN: Duration = Duration::from_secs(10);
 pub struct FailingSyncs(Child);
 
 impl FailingSyncs {
-    /// Those of `files`, whether they are open or not; of all files, if none is named. They fail when this returns.
+    /// Those of `files`, whether they are open or not. They fail when this returns.
     ///
     /// # Panics
     /// If strace cannot be had, or does not come to trace every thread of the server.
@@ -29,6 +29,25 @@ impl FailingSyncs {
         eventually("strace traces every thread", ATTACHED_WITHIN, || all_traced(server.pid()));
         failing
     }
+
+    /// Those of all files that lie below `dir` now.
+    ///
+    /// # Panics
+    /// As [`FailingSyncs::begin`].
+    pub fn below(server: &Server, dir: &Path) -> Self {
+        Self::begin(server, &files(dir))
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            Ok(_) | Err(_) => found.push(entry.path()),
+        }
+    }
+    found
 }
 
 fn all_traced(pid: u32) -> bool {

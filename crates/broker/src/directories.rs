@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_base::{ClusterId, DirectoryId, NodeId, PartitionId, WallTime, fresh_id};
 use forebay_controller::store;
-use forebay_log::volume::{Cause, Ledger, Neighbour, VolumeState};
+use forebay_log::volume::{Call, Cause, Ledger, Meaning, Neighbour, VolumeState, meaning};
 use forebay_log::{DataDir, DirError, Identity};
 use forebay_replica::Found;
 
@@ -208,16 +209,23 @@ fn lock(env: &Env, paths: &[PathBuf]) -> Result<(Vec<Taken>, Option<DirError>), 
     Ok((locked, lost))
 }
 
-/// What the directories remember of each other. One whose memory cannot be read has failed itself.
+/// What the directories remember of each other.
 pub(crate) fn remembered<'a>(directories: impl Iterator<Item = &'a Directory>) -> Vec<Neighbour> {
     let notes = directories.map(|directory| {
         directory.data.neighbours().unwrap_or_else(|error| {
-            tracing::warn!(dir = %directory.data.path().display(), %error, "volume.neighbours cannot be read");
-            directory.data.note_failed();
+            note_unreadable(directory, "volume.neighbours", &error);
             Vec::new()
         })
     });
     notes.flatten().collect()
+}
+
+/// A device that does not give back what a directory remembers has failed.
+fn note_unreadable(directory: &Directory, file: &str, error: &io::Error) {
+    tracing::warn!(dir = %directory.data.path().display(), %error, "{file} cannot be read");
+    if meaning(Call::Read, error) == Meaning::Fault {
+        directory.data.note_failed();
+    }
 }
 
 /// Since when a directory has failed, if it or another one remembers that. Where it was written after the other one took
@@ -225,8 +233,7 @@ pub(crate) fn remembered<'a>(directories: impl Iterator<Item = &'a Directory>) -
 fn failed_since(env: &Env, directory: &Directory, remembered: &[Neighbour]) -> Option<WallTime> {
     let known = Ledger::peek(&*env.disk, directory.data.path());
     let (writes, own) = known.unwrap_or_else(|error| {
-        tracing::warn!(dir = %directory.data.path().display(), %error, "volume.state cannot be read");
-        directory.data.note_failed();
+        note_unreadable(directory, "volume.state", &error);
         (0, None)
     });
     let own = own.filter(|entry| entry.state == VolumeState::Failed).map(|entry| entry.since);

@@ -61,7 +61,12 @@ pub(crate) fn leave(volumes: &BTreeMap<DirectoryId, Arc<Condition>>, directories
     if volumes.len() < 2 {
         return;
     }
-    let mut failed = newest(directories::remembered(directories.iter().map(Arc::as_ref)));
+    // One that has failed is let alone, and may not answer.
+    let is_sound = |id: &DirectoryId| {
+        volumes.get(id).is_none_or(|condition| condition.report().state != VolumeState::Failed)
+    };
+    let sound = directories.iter().map(Arc::as_ref).filter(|directory| is_sound(&directory.id));
+    let mut failed = newest(directories::remembered(sound));
     for (id, condition) in volumes {
         note(&mut failed, *id, &condition.report());
     }
@@ -77,8 +82,11 @@ pub(crate) fn leave(volumes: &BTreeMap<DirectoryId, Arc<Condition>>, directories
 fn note(failed: &mut BTreeMap<DirectoryId, Neighbour>, directory: DirectoryId, report: &Report) {
     match report.state {
         VolumeState::Failed => {
-            // Of a write that was refused it is not known whether it came about.
-            let writes = report.writes.saturating_add(1);
+            let writes = match (report.writes, failed.get(&directory)) {
+                (u64::MAX, Some(known)) => known.writes,
+                // Of a write that was refused it is not known whether it came about.
+                (writes, _) => writes.saturating_add(1),
+            };
             failed.insert(directory, Neighbour { directory, since: report.since, writes });
         }
         VolumeState::Normal | VolumeState::Low | VolumeState::Full | VolumeState::HardFull => {
@@ -121,9 +129,10 @@ mod tests {
         assert_eq!(after(VolumeState::Normal, 6), None);
         assert_eq!(after(VolumeState::Failed, 6), Some(7));
         assert_eq!(after(VolumeState::Probing, 0), Some(7), "a start has not looked yet");
-        assert_eq!(after(VolumeState::Failed, u64::MAX), Some(u64::MAX), "its memory cannot be read");
+        assert_eq!(after(VolumeState::Failed, u64::MAX), Some(7), "nor can its memory be read");
         assert_eq!(after(VolumeState::Failed, 8), Some(9));
         assert_eq!(after(VolumeState::Full, 9), None, "it was let in again");
+        assert_eq!(after(VolumeState::Failed, u64::MAX), Some(u64::MAX), "whatever it says was before");
     }
 
     #[test]

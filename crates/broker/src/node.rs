@@ -242,17 +242,17 @@ impl Node {
             .await
             .map_err(late("the metadata log"))?;
         neighbours::leave(&self.shared.volumes, &self.directories);
-        match (closed, had_failed.is_empty()) {
-            (false, true) => return Err(NodeError::Unclean),
-            // Of a disk that had failed all has been said.
-            (false, false) => {
-                tracing::warn!("stopped with a disk that has failed: the next start checks every log");
-            }
-            (true, _) => {
-                directories::leave_clean(&self.directories, &failed(&self.shared.volumes))?;
-                tracing::info!("stopped cleanly");
-            }
+        let failed = failed(&self.shared.volumes);
+        if closed {
+            directories::leave_clean(&self.directories, &failed)?;
+            tracing::info!("stopped cleanly");
+            return Ok(());
         }
+        // Of a disk that had failed before all has been said.
+        if failed.is_empty() || failed != had_failed {
+            return Err(NodeError::Unclean);
+        }
+        tracing::warn!("stopped with a disk that has failed: the next start checks every log");
         Ok(())
     }
 }

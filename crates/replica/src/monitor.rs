@@ -179,8 +179,7 @@ impl Monitor {
             Some(VolumeState::Failed | VolumeState::Probing) | None => false,
         };
         if may && let Err(error) = self.neighbours.keep(self.disk.as_ref(), &self.dir) {
-            let fact = fact_of(Call::Write, &error).filter(|fact| *fact != Fact::NoRoom);
-            self.step(fact.into_iter().collect());
+            self.step(fact_of(Call::Write, &error).into_iter().collect());
             self.publish();
         }
     }
@@ -218,7 +217,14 @@ impl Monitor {
         let probe_bytes = self.machine.as_ref().map_or(0, |machine| machine.marks().probe_bytes);
         let probed = self.condition.reserve().as_ref().map(|reserve| reserve.probe(probe_bytes));
         let passed = match probed {
-            Some(Ok(())) => self.remember().is_ok(),
+            Some(Ok(())) => match self.remember() {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(dir = %self.dir.display(), %error, "volume.state cannot be written");
+                    facts.extend(fact_of(Call::Write, &error).filter(|fact| *fact != Fact::NoRoom));
+                    false
+                }
+            },
             Some(Err((call, error))) => {
                 facts.extend(fact_of(call, &error).filter(|fact| *fact != Fact::NoRoom));
                 false

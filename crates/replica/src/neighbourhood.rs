@@ -2,7 +2,7 @@ use std::io;
 use std::path::Path;
 
 use forebay_log::Disk;
-use forebay_log::volume::{Neighbour, Neighbours};
+use forebay_log::volume::{Call, Meaning, Neighbour, Neighbours, meaning};
 
 /// Keeps what a data directory remembers of its neighbours in line with what it is told of them.
 #[derive(Debug, Default)]
@@ -33,8 +33,8 @@ impl Neighbourhood {
         !self.told.is_empty()
     }
 
-    /// Writes what was told, if it is not written. To be called again and again: the file is made as soon as there is room
-    /// for it. An error of a write or its sync is told, and it is not tried again before [`Neighbourhood::try_again`].
+    /// Writes what was told, if it is not written. To be called again and again: where there is no room it is done later. A
+    /// fault of the device is told, and it is not tried again before [`Neighbourhood::try_again`].
     pub(crate) fn keep(&mut self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         if !self.due {
             return Ok(());
@@ -42,15 +42,29 @@ impl Neighbourhood {
         if self.file.is_none() {
             match Neighbours::open(disk, dir) {
                 Ok((file, kept)) => (self.file, self.kept) = (Some(file), kept),
-                Err(error) => tracing::debug!(dir = %dir.display(), %error, "neighbours are not remembered"),
+                Err(error) => return self.failed(error),
             }
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        self.due = false;
-        if self.kept != self.told {
-            file.write(&self.told)?;
+        if let Some(file) = &mut self.file
+            && self.kept != self.told
+        {
+            if let Err(error) = file.write(&self.told) {
+                return self.failed(error);
+            }
             self.kept.clone_from(&self.told);
         }
+        self.due = false;
         Ok(())
+    }
+
+    /// What is no fault of the device may be over soon.
+    fn failed(&mut self, error: io::Error) -> io::Result<()> {
+        match meaning(Call::Write, &error) {
+            Meaning::ReadOnly | Meaning::Fault => {
+                self.due = false;
+                Err(error)
+            }
+            Meaning::Full | Meaning::TooLarge | Meaning::Descriptors | Meaning::Unrelated => Ok(()),
+        }
     }
 }

@@ -1,5 +1,3 @@
-use std::path::{Path, PathBuf};
-
 use forebay_tests::{FailingSyncs, LoopFs, Server};
 
 use crate::device::Device;
@@ -31,7 +29,7 @@ impl Sort {
     pub(crate) fn inject<'a>(self, server: &Server, fs: &LoopFs, device: &'a Device) -> Fault<'a> {
         let mut syncs = None;
         match self {
-            Self::SyncFails => syncs = Some(FailingSyncs::begin(server, &files(&fs.dir()))),
+            Self::SyncFails => syncs = Some(FailingSyncs::below(server, &fs.dir())),
             Self::ShutDown => fs.cut_power(),
             Self::DeviceFails => device.fail(),
             Self::ReadOnly => fs.abort(),
@@ -44,16 +42,4 @@ impl Drop for Fault<'_> {
     fn drop(&mut self) {
         self.device.heal();
     }
-}
-
-/// All files below `dir`.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
-            Ok(_) | Err(_) => found.push(entry.path()),
-        }
-    }
-    found
 }

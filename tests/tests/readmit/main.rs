@@ -160,7 +160,7 @@ fn a_volume_that_failed_comes_back_without_a_restart_and_after_one() {
     let mut lanes = lanes_on(&server, &dir, 4);
     for restarts in [false, true] {
         lanes.iter_mut().for_each(|lane| lane.produce_many(50));
-        let failing = FailingSyncs::begin(&server, &[]);
+        let failing = FailingSyncs::below(&server, &dir);
         lanes[0].refused();
         let shown = eventually("Failed is shown", SHOWN_WITHIN, || volume_state(&server, &dir) == "Failed");
         check_failed(&server, &dir, &mut lanes);
