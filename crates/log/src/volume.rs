@@ -11,8 +11,8 @@
 //!     |       test passed                 | Probing |  every start
 //!     |                                   +---------+
 //!     |  readmitted   +--------+
-//!     +-------------- | Failed | <- from every state: read-only, or two faults within ten minutes. Survives restarts
-//!                     +--------+
+//!     +-------------- | Failed | <- from every state: read-only, refused at a start, or two faults within
+//!                     +--------+    ten minutes. Survives restarts
 //! ```
 //! No other arrow exists; a fact that means two hops makes both of them, so from Normal to Full is by Low.
 //!

@@ -5,8 +5,8 @@
 //!   16 state u8 (0 Normal, 1 Low, 2 Full, 3 HardFull, 4 Failed, 5 Probing) | 17 zeros | 24 since i64 ms
 //!   32 cause length u16 | 34 cause, UTF-8 | zeros | 508 CRC-32C of bytes 0 to 507, u32
 //! ```
-//! Where it says nothing the volume is probed as after every start. A volume that takes no writes cannot remember that it
-//! has failed: its neighbours do, see `neighbours.rs`.
+//! Where it says nothing the volume is probed as after every start; where the device does not give it back, the volume has
+//! failed. One that takes no writes cannot remember that it has: its neighbours do, see `neighbours.rs`.
 
 use std::io;
 use std::path::Path;

@@ -29,7 +29,7 @@ pub struct Neighbour {
     /// Since when.
     pub since: WallTime,
     /// How often its own `volume.state` may have been written by then. If it was written more often it was let in again
-    /// since, and remembers by itself what became of it.
+    /// since, and remembers by itself what became of it. The largest number: that could not be read.
     pub writes: u64,
 }
 
