@@ -97,7 +97,8 @@ pub(crate) struct Metrics {
     log: Arc<QuietLog>,
     accept_failures: Counter,
     slow_requests: Counter,
-    throttled_micros: Counter,
+    produce_throttled_micros: Counter,
+    fetch_throttled_micros: Counter,
     /// By API key; `None` where no such API is served.
     apis: Vec<Option<Box<ApiCounts>>>,
     errors: Mutex<BTreeMap<(ApiKey, ErrorCode), u64>>,
@@ -128,7 +129,8 @@ impl Metrics {
             log,
             accept_failures: Counter::default(),
             slow_requests: Counter::default(),
-            throttled_micros: Counter::default(),
+            produce_throttled_micros: Counter::default(),
+            fetch_throttled_micros: Counter::default(),
             apis: (0..API_KEYS).map(|key| is_served(key).then(Box::default)).collect(),
             errors: Mutex::default(),
             clients: Clients::default(),
@@ -200,9 +202,12 @@ impl Metrics {
         self.slow_requests.add(1);
     }
 
-    /// A connection is not heard for so long, because it sent records to a volume with little space.
-    pub(crate) fn throttled(&self, throttle: Duration) {
-        self.throttled_micros.add(u64::try_from(throttle.as_micros()).unwrap_or(u64::MAX));
+    /// A connection is not heard for so long, because it sent records to a volume with little space, or (Fetch) lags behind
+    /// while producers wait.
+    pub(crate) fn throttled(&self, api: ApiKey, throttle: Duration) {
+        let micros =
+            if api == ApiKey::Fetch { &self.fetch_throttled_micros } else { &self.produce_throttled_micros };
+        micros.add(u64::try_from(throttle.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// An answer carried an error, at its top or for one of its items.

@@ -263,7 +263,8 @@ impl Segment {
 
     pub(crate) fn slice(&self, base: Offset, at: u64, len: u64) -> Result<Slice, LogError> {
         let (file, path, checked) = (self.file()?, self.path.clone(), self.checked.clone());
-        Ok(Slice { file, path, base, at, len, checked })
+        let beyond = self.len().saturating_sub(at + len);
+        Ok(Slice { file, path, base, at, len, beyond, checked })
     }
 }
 

@@ -18,6 +18,7 @@ pub struct Slice {
     pub(crate) base: Offset,
     pub(crate) at: u64,
     pub(crate) len: u64,
+    pub(crate) beyond: u64,
     pub(crate) checked: Arc<Checked>,
 }
 
@@ -26,6 +27,11 @@ impl Slice {
     #[expect(clippy::len_without_is_empty, reason = "a slice is never empty")]
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Bytes of its segment that lay behind it when it was found.
+    pub fn bytes_beyond(&self) -> u64 {
+        self.beyond
     }
 
     /// Base offset of its first batch.

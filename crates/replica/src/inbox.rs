@@ -1,8 +1,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use forebay_base::{Doorbell, LeaderEpoch, Offset, PartitionId, limits};
+use forebay_base::{Clock, Doorbell, Instant, LeaderEpoch, Offset, PartitionId, limits};
 use forebay_log::Left;
 use tokio::sync::oneshot;
 
@@ -78,19 +79,22 @@ pub(crate) struct Inbox {
     /// Appends came to an empty queue, and the bell was not rung for them.
     unheard: AtomicBool,
     bell: Arc<dyn Doorbell>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     messages: VecDeque<Message>,
+    /// When the first of `messages` came, if that was an append.
+    since: Option<Instant>,
     /// Appends in `messages`, or taken and not stepped yet.
     appends: usize,
     closed: bool,
 }
 
 impl Inbox {
-    pub(crate) fn new(bell: Arc<dyn Doorbell>) -> Self {
-        Self { state: Mutex::default(), unheard: AtomicBool::new(false), bell }
+    pub(crate) fn new(bell: Arc<dyn Doorbell>, clock: Arc<dyn Clock>) -> Self {
+        Self { state: Mutex::default(), unheard: AtomicBool::new(false), bell, clock }
     }
 
     pub(crate) fn bell(&self) -> &Arc<dyn Doorbell> {
@@ -111,6 +115,7 @@ impl Inbox {
         } else {
             state.appends += 1;
             if state.messages.is_empty() {
+                state.since = Some(self.clock.now());
                 self.unheard.store(true, Ordering::Release);
             }
             state.messages.push_back(Message::Append(slot, append));
@@ -147,9 +152,19 @@ impl Inbox {
         }
     }
 
-    /// Puts all that is queued into `taken`, which must be empty: its memory is used for what comes next.
-    pub(crate) fn take(&self, taken: &mut VecDeque<Message>) {
-        std::mem::swap(&mut self.lock().messages, taken);
+    /// Puts all that is queued into `taken`, which must be empty: its memory is used for what comes next. For how long the
+    /// first of it has waited, if that is an append.
+    pub(crate) fn take(&self, taken: &mut VecDeque<Message>) -> Option<Duration> {
+        let mut state = self.lock();
+        std::mem::swap(&mut state.messages, taken);
+        let since = state.since.take();
+        drop(state);
+        since.map(|since| self.clock.now().since(since))
+    }
+
+    /// The moment, by the writer's clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// Makes room for `count` appends that were taken earlier.

@@ -33,6 +33,7 @@ mod inbox;
 pub mod intake;
 mod monitor;
 mod neighbourhood;
+mod pace;
 mod partition;
 pub mod producers;
 mod readers;

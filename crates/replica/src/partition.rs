@@ -120,6 +120,12 @@ impl Partition {
         self.condition.throttle(bytes)
     }
 
+    /// For how long a connection is not to be heard that has got `bytes` of records and lags behind, because appends to the
+    /// same volume come first: a few seconds at most. All such connections together get `rate_min` bytes a second at least.
+    pub fn give_way(&self, bytes: u64, rate_min: u64) -> Duration {
+        self.readers.pace().charge(self.inbox.now(), bytes, rate_min)
+    }
+
     /// True if one writer writes both.
     pub fn shares_writer(&self, other: &Partition) -> bool {
         Arc::ptr_eq(&self.inbox, &other.inbox)

@@ -80,7 +80,7 @@ impl Volume {
         let pool = Arc::new(SyncPool::start(workers, threads.sync_helpers, "volume"));
         let readers = Readers::start(workers, threads.readers);
         let start = |number: usize| {
-            let inbox = Arc::new(Inbox::new(workers.doorbell()));
+            let inbox = Arc::new(Inbox::new(workers.doorbell(), Arc::clone(&clock)));
             let site = Arc::new(Site {
                 files: Arc::clone(files),
                 clock: Arc::clone(&clock),

@@ -403,7 +403,9 @@ impl Worker for Writer {
     fn turn(&mut self) -> Turn {
         let mut synced = Vec::new();
         let mut messages = std::mem::take(&mut self.messages);
-        self.site.inbox.take(&mut messages);
+        if let Some(waited) = self.site.inbox.take(&mut messages) {
+            self.site.readers.pace().note_append(waited);
+        }
         for message in messages.drain(..) {
             self.receive(message, &mut synced);
         }

@@ -147,6 +147,10 @@ settings! {
     max_incremental_fetch_session_cache_slots: usize = 1_000, "max.incremental.fetch.session.cache.slots",
         integer(0, 100_000);
 
+    /// Consumers who lag behind so far that they are read for from the disk give way to producers. All of those of a data
+    /// directory together get at least so many bytes a second, and as many as can be while no append waits for them.
+    lagging_consumer_byte_rate_min: u64 = 64 * 1024 * 1024, "lagging.consumer.byte.rate.min", integer(MIB, LONG);
+
     /// A partition's file is closed and a new one begun at this size. A topic's segment.bytes overrides it.
     log_segment_bytes: u64 = 1_073_741_824, "log.segment.bytes", integer(1_024, INT);
 

@@ -38,6 +38,11 @@ impl Caller<'_> {
     }
 }
 
+/// What a client is told of a throttle: whole milliseconds, rounded up.
+pub(crate) fn throttle_time_ms(throttle: Duration) -> i32 {
+    i32::try_from(throttle.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX)
+}
+
 /// How long a request waits for partitions that the Image gives to this node and the reconciler is still opening.
 const OPENING_PATIENCE: Duration = Duration::from_secs(5);
 

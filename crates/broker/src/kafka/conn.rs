@@ -75,7 +75,8 @@ pub(super) struct Connection {
     ahead: Option<Share>,
     /// When the last request came; `None` once everything is given back.
     asked: Option<Instant>,
-    /// Until then no request is taken, for its records went where space is short; in the past if they did not.
+    /// Until then no request is taken: records went where space is short, or were read while producers waited. Else in the
+    /// past.
     muted_until: Instant,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
@@ -262,7 +263,7 @@ impl Connection {
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
         match dispatch::start(&mut self.door, charged(frame, share), self.now) {
             Started::Overlapping(work) => {
-                self.mute(work.throttle());
+                self.mute(work.api(), work.throttle());
                 self.work.push_back(work);
             }
             Started::Exclusive(work) => {
@@ -277,9 +278,9 @@ impl Connection {
 
     fn answer(&mut self, done: Done) -> Option<End> {
         let Done { reply, course, throttle } = done;
-        self.mute(throttle);
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
+            self.mute(work.api(), throttle);
             self.count(&work, course, response_bytes);
         }
         self.door.session.working_on(self.work.len());

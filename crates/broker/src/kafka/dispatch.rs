@@ -131,6 +131,11 @@ impl Work {
         }
     }
 
+    /// What it asks.
+    pub(super) fn api(&self) -> ApiKey {
+        self.api
+    }
+
     /// Bytes of its frame.
     pub(super) fn request_bytes(&self) -> u64 {
         self.request_bytes
@@ -281,8 +286,8 @@ fn start_produce(
 fn start_fetch(call: Call, header: RequestHeader, body: Decoder) -> Begun {
     match decode(body, call.version) {
         Ok(request) => Begun::Exclusive(Box::pin(async move {
-            let (response, parked) = fetch::answer(&call, request).await;
-            Done { course: Course::Parked(parked), ..Done::plain(encode(&header, call.version, &response)) }
+            let fetch::Answered { response, parked, throttle } = fetch::answer(&call, request).await;
+            Done { reply: encode(&header, call.version, &response), course: Course::Parked(parked), throttle }
         })),
         Err(sentence) => Begun::Refused(sentence),
     }

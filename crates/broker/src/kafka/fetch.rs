@@ -30,14 +30,22 @@ pub(crate) use sessions::{FetchSessionCounts, FetchSessions};
 const TOPIC_IDS_FROM_VERSION: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 
-/// The answer, and how long it waited for its client's `max_wait_ms` and `min_bytes`.
-pub(super) async fn answer(call: &Call, request: FetchRequest) -> (FetchResponse, Duration) {
+/// The answer to a fetch, and how it went.
+pub(super) struct Answered {
+    pub(super) response: FetchResponse,
+    /// How long it waited for its client's `max_wait_ms` and `min_bytes`.
+    pub(super) parked: Duration,
+    /// For how long its connection is not to be heard afterwards.
+    pub(super) throttle: Duration,
+}
+
+pub(super) async fn answer(call: &Call, request: FetchRequest) -> Answered {
     let turn = match Turn::begin(call, &request) {
         Ok(turn) => turn,
         Err(error) => {
             call.node.metrics.failed(call.api, error);
-            let refused = FetchResponse { error_code: error.code(), ..Default::default() };
-            return (refused, Duration::ZERO);
+            let response = FetchResponse { error_code: error.code(), ..Default::default() };
+            return Answered { response, parked: Duration::ZERO, throttle: Duration::ZERO };
         }
     };
     // A client that waits longer than a connection may be idle could not be told from one that is gone.
@@ -50,7 +58,8 @@ pub(super) async fn answer(call: &Call, request: FetchRequest) -> (FetchResponse
     };
     let targets = look::resolve(call, turn.session.partitions()).await;
     let (found, parked) = look::wait_for(call, turn.session.partitions(), &targets, &wanted).await;
-    (assemble::assemble(call, turn, &targets, found, wanted.committed).await, parked)
+    let (response, throttle) = assemble::assemble(call, turn, &targets, found, wanted.committed).await;
+    Answered { response, parked, throttle }
 }
 
 fn bound(number: i32) -> u64 {

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use forebay_base::WallTime;
@@ -24,6 +24,8 @@ pub(crate) struct Session {
     /// The first client id it named.
     client_id: OnceLock<Box<str>>,
     software: OnceLock<Arc<Software>>,
+    /// It is sent what has to be read from the device, and has not come near the end of its logs since.
+    lagging: AtomicBool,
     traffic: Traffic,
 }
 
@@ -50,6 +52,7 @@ impl Session {
             opened_at,
             client_id: OnceLock::new(),
             software: OnceLock::new(),
+            lagging: AtomicBool::new(false),
             traffic: Traffic::default(),
         }
     }
@@ -91,6 +94,17 @@ impl Session {
     pub(super) fn working_on(&self, requests: usize) {
         let requests = u32::try_from(requests).unwrap_or(u32::MAX);
         self.traffic.in_work.store(requests, Ordering::Relaxed);
+    }
+
+    /// It reads from the device, or has caught up.
+    pub(super) fn lags(&self, lagging: bool) {
+        self.lagging.store(lagging, Ordering::Relaxed);
+    }
+
+    /// True if it reads from the device, or did and is not near the end of its logs yet: what is in memory when it asks was
+    /// read ahead for it.
+    pub(super) fn is_lagging(&self) -> bool {
+        self.lagging.load(Ordering::Relaxed)
     }
 
     fn stir(&self, now: Instant) {

@@ -85,7 +85,8 @@ fn requests(page: &mut Page, metrics: &Metrics) {
         }
     });
     page.single(&SLOW_REQUESTS, metrics.slow_requests.get());
-    page.single(&THROTTLED_SECONDS, metrics.throttled_micros.get() as f64 / 1e6);
+    page.single(&PRODUCE_THROTTLED_SECONDS, metrics.produce_throttled_micros.get() as f64 / 1e6);
+    page.single(&FETCH_THROTTLED_SECONDS, metrics.fetch_throttled_micros.get() as f64 / 1e6);
     page.family(&REQUEST_BYTES, |samples| {
         used.iter().for_each(|(api, counts)| samples.add(&[api], counts.bytes.sum(|own| own.requests.get())));
     });

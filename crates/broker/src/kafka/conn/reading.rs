@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use forebay_base::limits;
 use forebay_link::{FRAME_BUFFER_BYTES, LENGTH_BYTES};
+use forebay_wire::kafka::ApiKey;
 use futures_util::future::BoxFuture;
 
 use super::super::budget::{SMALL_BYTES, Share};
@@ -54,10 +55,10 @@ impl Connection {
     }
 
     /// Takes no request for so long. What is in work goes on, and is answered.
-    pub(super) fn mute(&mut self, throttle: Duration) {
+    pub(super) fn mute(&mut self, api: ApiKey, throttle: Duration) {
         if !throttle.is_zero() {
             self.muted_until = self.muted_until.max(self.now) + throttle;
-            self.door.node.metrics.throttled(throttle);
+            self.door.node.metrics.throttled(api, throttle);
         }
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use forebay_base::{Id128, Piece};
 use forebay_log::Slice;
 use forebay_replica::Partition;
@@ -7,7 +9,7 @@ use forebay_wire::kafka::fetch::{
 };
 use forebay_wire::{Payload, Text};
 
-use super::super::call::Call;
+use super::super::call::{Call, throttle_time_ms};
 use super::super::codes::code_for_fetch;
 use super::look::{Found, Target, waited};
 use super::session::{Asked, Outcome, Told, TopicKey};
@@ -18,18 +20,20 @@ struct Answer {
     error: ErrorCode,
     records: Option<Payload>,
     found: Found,
+    /// It had to be read from the device.
+    cold: bool,
 }
 
 impl Answer {
     async fn new(mut found: Found, target: &Target) -> Self {
-        let (mut error, mut records) = (found.error, None);
+        let (mut error, mut records, mut cold) = (found.error, None, false);
         if let (Some(slice), Ok(partition)) = (found.slice.take(), target) {
             match payload(partition, slice).await {
-                Ok(piece) => records = Some(Payload::from(piece)),
+                Ok((piece, waited)) => (records, cold) = (Some(Payload::from(piece)), waited),
                 Err(code) => error = code,
             }
         }
-        Self { error, records, found }
+        Self { error, records, found, cold }
     }
 
     fn outcome(&self) -> Outcome {
@@ -67,23 +71,49 @@ impl Answer {
     }
 }
 
-/// The answer, and the end of the session's turn.
+/// The answer, and for how long the connection is not to be heard afterwards; and the end of the session's turn.
 pub(super) async fn assemble(
     call: &Call,
     mut turn: Turn<'_>,
     targets: &[Target],
     found: Vec<Found>,
     committed: bool,
-) -> FetchResponse {
+) -> (FetchResponse, Duration) {
     let mut answers = Vec::with_capacity(found.len());
     for (found, target) in found.into_iter().zip(targets) {
         answers.push(Answer::new(found, target).await);
     }
+    let throttle = throttle(call, &answers, targets);
     let outcomes: Vec<Outcome> = answers.iter().map(Answer::outcome).collect();
     let listed = turn.tell(&outcomes);
     let rows = turn.session.partitions().iter().zip(answers).zip(listed);
     let responses = list(call, committed, rows.filter_map(|(row, listed)| listed.then_some(row)));
-    FetchResponse { session_id: turn.end(&outcomes), responses, ..Default::default() }
+    let response = FetchResponse {
+        throttle_time_ms: throttle_time_ms(throttle),
+        session_id: turn.end(&outcomes),
+        responses,
+        ..Default::default()
+    };
+    (response, throttle)
+}
+
+/// For how long the connection is not to be heard. One that lags behind gives way to producers until it is near the end of
+/// its logs: once it has been read for from the device, the system reads ahead for it, and what it wants is in memory.
+fn throttle(call: &Call, answers: &[Answer], targets: &[Target]) -> Duration {
+    if !answers.iter().any(|answer| answer.found.far_from_end) {
+        call.session.lags(false);
+    } else if answers.iter().any(|answer| answer.cold) {
+        call.session.lags(true);
+    }
+    if !call.session.is_lagging() {
+        return Duration::ZERO;
+    }
+    let rate_min = call.node.config.lagging_consumer_byte_rate_min;
+    let sent = answers.iter().zip(targets).filter_map(|(answer, target)| {
+        let (records, partition) = (answer.records.as_ref()?, target.as_ref().ok()?);
+        Some(partition.give_way(records.len(), rate_min))
+    });
+    sent.max().unwrap_or_default()
 }
 
 /// Gathers answers by topic, as far as partitions of a topic stand together.
@@ -125,10 +155,10 @@ fn topic(asked: &Asked, first: PartitionData) -> FetchableTopicResponse {
 }
 
 /// Bytes that are in memory and known to be sound go out as they lie in the file. Others are read through and checked off
-/// the reactor first; they take no memory of ours either.
-async fn payload(partition: &Partition, slice: Slice) -> Result<Piece, ErrorCode> {
+/// the reactor first (true); they take no memory of ours either.
+async fn payload(partition: &Partition, slice: Slice) -> Result<(Piece, bool), ErrorCode> {
     if slice.is_ready() {
-        return Ok(slice.piece());
+        return Ok((slice.piece(), false));
     }
-    waited(partition, move || slice.check()).await.map(|sound| sound.piece())
+    waited(partition, move || slice.check()).await.map(|sound| (sound.piece(), true))
 }

@@ -24,6 +24,9 @@ pub(super) struct Wanted {
 /// A partition to read from, or why it cannot be.
 pub(super) type Target = Result<Arc<Partition>, ErrorCode>;
 
+/// Who has less than this left to read of a partition has caught up: that much is in memory.
+const NEAR_END_BYTES: u64 = 16 * 1024 * 1024;
+
 type FoundTopic = Result<Arc<Topic>, ErrorCode>;
 
 /// What one look at a partition's view found.
@@ -33,13 +36,15 @@ pub(super) struct Found {
     pub(super) slice: Option<Slice>,
     /// More than the slice lies in a later segment, and a slice ends with its own.
     pub(super) more: bool,
+    /// So much more is there that whoever reads this has not caught up.
+    pub(super) far_from_end: bool,
     /// Where the client's log parts from this one (KIP-595).
     pub(super) diverging: Option<(LeaderEpoch, Offset)>,
 }
 
 impl Found {
     fn refused(error: ErrorCode) -> Self {
-        Self { error, view: None, slice: None, more: false, diverging: None }
+        Self { error, view: None, slice: None, more: false, far_from_end: false, diverging: None }
     }
 
     /// There is something to say that no further byte would change.
@@ -167,7 +172,8 @@ async fn look_one(ask: &Ask, partition: &Partition, left: u64, first: bool, comm
     };
     let (error, slice) = result.map_or_else(|error| (error, None), |slice| (ErrorCode::None, slice));
     let more = slice.is_some() && view.segments.is_seam_between(ask.from, upto);
-    Found { error, view: Some(view), slice, more, diverging }
+    let far_from_end = more || slice.as_ref().is_some_and(|slice| slice.bytes_beyond() > NEAR_END_BYTES);
+    Found { error, view: Some(view), slice, more, far_from_end, diverging }
 }
 
 /// The largest epoch up to the client's last one, with its end, if the client has something else there.

@@ -13,7 +13,7 @@ use forebay_wire::kafka::produce::{
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::call::Caller;
+use super::super::call::{Caller, throttle_time_ms};
 use super::super::codes::{Failure, of_refused};
 use super::super::course::Course;
 use super::super::metadata::endpoint;
@@ -74,7 +74,7 @@ impl Submitted {
             ready!(pending.poll_settle(cx, self.deadline));
         }
         let course = self.course();
-        let throttle_time_ms = i32::try_from(self.throttle.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
+        let throttle_time_ms = throttle_time_ms(self.throttle);
         let (mut response, mut first_error) =
             (ProduceResponse { throttle_time_ms, ..Default::default() }, None);
         for (name, partitions) in std::mem::take(&mut self.topics) {
