@@ -12,6 +12,8 @@ use crate::{BLOCKED_PRODUCERS, Frozen, OTHER_PRODUCERS};
 pub(crate) const BLOCKED: &str = "blocked";
 /// ... in the other one.
 pub(crate) const OTHER: &str = "other";
+/// Written to by one connection that waits for no answer.
+pub(crate) const FLOODED: &str = "flooded";
 /// Few partitions, read again and again.
 pub(crate) const WARM: &str = "warm";
 /// Many partitions, each read once: nobody has opened them since the server started.
@@ -21,6 +23,8 @@ const WARM_PARTITIONS: i32 = 8;
 /// Half of them lie in the frozen directory; readers must not run out of them, so there are more for a longer freeze.
 const UNOPENED_PARTITIONS: i32 = 1_100;
 const UNOPENED_PARTITIONS_PER_SECOND: i32 = 130;
+/// One of them at least lies in the frozen directory.
+const FLOODED_PARTITIONS: i32 = 4;
 const BATCHES: usize = 3;
 /// Partitions of one produce request.
 const AT_ONCE: usize = 100;
@@ -37,6 +41,8 @@ pub(crate) struct Layout {
     pub(crate) unopened: Vec<i32>,
     blocked: Vec<i32>,
     other: Vec<i32>,
+    /// Partitions of [`FLOODED`] there.
+    pub(crate) flooded: Vec<i32>,
     pub(crate) frozen: LoopFs,
     kept: LoopFs,
 }
@@ -66,6 +72,7 @@ impl Layout {
             (UNOPENED, UNOPENED_PARTITIONS + UNOPENED_PARTITIONS_PER_SECOND * seconds as i32),
             (BLOCKED, 2 * BLOCKED_PRODUCERS as i32),
             (OTHER, 2 * OTHER_PRODUCERS as i32),
+            (FLOODED, FLOODED_PARTITIONS),
         ] {
             let mut wanted = NewTopic { partitions: Some(partitions), ..NewTopic::named(topic) };
             if topic == UNOPENED {
@@ -92,10 +99,10 @@ impl Layout {
             all.retain(|index| dir.join(format!("{id}-{index}")).exists());
             all
         });
-        let [warm, unopened, blocked, other] = lying.collect::<Vec<_>>().try_into().unwrap();
+        let [warm, unopened, blocked, other, flooded] = lying.collect::<Vec<_>>().try_into().unwrap();
         let warm = warm.into_iter().map(|index| (WARM, index));
         let warm = warm.chain(blocked.iter().map(|index| (BLOCKED, *index))).collect();
-        Self { server, warm, unopened, blocked, other, frozen, kept }
+        Self { server, warm, unopened, blocked, other, flooded, frozen, kept }
     }
 
     /// Which of `topics`, of one partition each, lie in the directory that is not frozen.

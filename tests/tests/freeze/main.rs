@@ -13,6 +13,7 @@
 
 mod asking;
 mod findings;
+mod flood;
 mod layout;
 mod reading;
 
@@ -20,10 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_tests::{Dice, Load, block_on, check_numbered, number};
+use forebay_tests::{Dice, Load, block_on, check_numbered, metric, number};
 
 use asking::{Asking, Made};
 use findings::Findings;
+use flood::Source;
 use layout::{BLOCKED, Layout, OTHER};
 use reading::Reading;
 
@@ -51,6 +53,9 @@ const OTHER_PRODUCERS: usize = 4;
 
 /// Each producer rests this long after a batch, so that rates are bound by the disks and not by a busy machine.
 const PAUSE: Duration = Duration::from_millis(40);
+
+/// What one connection that sends without end may have in memory (16 MiB), one request more or less.
+const HELD_MIB: std::ops::Range<f64> = 14.0..20.0;
 
 /// Which of the two directories is frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +103,7 @@ async fn run(which: Frozen) {
     let other = Load::start(OTHER, layout.lanes(false, OTHER_PRODUCERS).await, PAUSE, &mut dice);
     let over = Arc::new(AtomicBool::new(false));
     let reading = Reading::start(&layout, &over);
+    let source = Source::new(&layout.server, layout.flooded[0]);
     tokio::time::sleep(WARM_UP).await;
     let before = rates(BEFORE, &blocked, &other, &reading).await;
 
@@ -106,8 +112,10 @@ async fn run(which: Frozen) {
     let asking = Asking::start(&layout.server, &over);
     tokio::time::sleep(SETTLED).await;
     let made = Made::start(&layout.server);
+    let flood = source.start();
     let during = rates(Duration::from_secs(seconds) - began.elapsed(), &blocked, &other, &reading).await;
     let silent = blocked.acknowledged();
+    let held_mib = metric(&layout.server, "forebay_request_memory_bytes") / f64::from(1 << 20);
     drop(frozen);
     let thawed = Instant::now();
     while blocked.acknowledged() == silent && thawed.elapsed() < Duration::from_secs(30) {
@@ -127,6 +135,9 @@ async fn run(which: Frozen) {
     for (what, slowest) in asking.join() {
         found.at_most(what, slowest.as_secs_f64(), ANSWERED_WITHIN.as_secs_f64());
     }
+    found.at_least("MiB of requests in memory, 40 of which one connection sends", held_mib, HELD_MIB.start);
+    found.at_most("MiB of requests in memory", held_mib, HELD_MIB.end);
+    found.at_most("of these requests refused", flood.join() as f64, 0.0);
     let made = made.join();
     found.at_most("s until a topic was made", made.answered.as_secs_f64(), CHANGED_WITHIN.as_secs_f64());
     if which == Frozen::DataOnly {

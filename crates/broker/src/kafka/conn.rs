@@ -65,6 +65,8 @@ pub(super) struct Connection {
     reading: Reading,
     /// Requests in work, in the order they came, which is the order of their answers: only the first is ever polled.
     work: VecDeque<Work>,
+    /// Bytes of their frames.
+    work_bytes: u64,
     /// A request that nothing may overtake is in work (every request but Produce is one).
     exclusive: bool,
     out: VecDeque<Piece>,
@@ -102,6 +104,7 @@ impl Connection {
             conn,
             reading: Reading::Length,
             work: VecDeque::new(),
+            work_bytes: 0,
             exclusive: false,
             out: VecDeque::new(),
             sending: Sending::default(),
@@ -261,6 +264,7 @@ impl Connection {
     }
 
     fn start(&mut self, frame: Bytes, share: Option<Share>) -> Option<End> {
+        self.work_bytes += frame.len() as u64;
         match dispatch::start(&mut self.door, charged(frame, share), self.now) {
             Started::Overlapping(work) => {
                 self.mute(work.api(), work.throttle());
@@ -280,6 +284,7 @@ impl Connection {
         let Done { reply, course, throttle } = done;
         let response_bytes = if let Reply::Answer(pieces) = &reply { total_len(pieces) } else { 0 };
         if let Some(work) = self.work.pop_front() {
+            self.work_bytes -= work.request_bytes();
             self.mute(work.api(), throttle);
             self.count(&work, course, response_bytes);
         }

@@ -43,6 +43,7 @@ impl Connection {
     pub(super) fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let busy = self.exclusive
             || self.work.len() >= limits::CONNECTION_REQUESTS_MAX
+            || self.work_bytes >= limits::CONNECTION_WORK_BYTES_MAX
             || self.sending.unsent_bytes() >= limits::CONNECTION_OUT_BYTES_MAX;
         if matches!(self.reading, Reading::Length) && (busy || self.is_muted()) {
             return Poll::Pending;
