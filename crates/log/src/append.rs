@@ -183,7 +183,7 @@ impl Log {
     }
 
     /// Makes an empty segment file. The caller syncs the directory.
-    fn create_segment(&self, base: Offset, how: Open) -> Result<Active, LogError> {
+    fn create_segment(&self, base: Offset, how: Open) -> Result<Box<Active>, LogError> {
         let path = Kind::Log.path(&self.dir, base);
         let file = self.disk.open(&path, how).map_err(failed("create", &path))?;
         let index = IndexWriter::new(self.config.index_interval_bytes);
@@ -233,7 +233,7 @@ impl Log {
     }
 
     /// Keeps the index at hand, for a while, only if its hint was not written.
-    fn seal(&mut self, old: Active) {
+    fn seal(&mut self, old: Box<Active>) {
         let segment = old.segment.clone();
         drop(old);
         if segment.hint().is_some() {

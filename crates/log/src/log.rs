@@ -73,7 +73,7 @@ pub struct Log {
     /// All but the active one, oldest first; synced, never changed.
     pub(crate) sealed: Vec<Arc<Segment>>,
     /// `None` until the first append ever, and while the log rests.
-    pub(crate) active: Option<Active>,
+    pub(crate) active: Option<Box<Active>>,
     /// The last segment while the log rests.
     pub(crate) resting: Option<Resting>,
     /// `None` until the first append ever.
@@ -89,7 +89,7 @@ pub struct Log {
     pub(crate) ahead_bytes: u64,
 }
 
-/// The segment that is appended to.
+/// The segment that is appended to. Boxed, for most logs have none at a time.
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) segment: Arc<Segment>,
@@ -118,9 +118,20 @@ impl Active {
         index: IndexWriter,
         (len, next): (u64, Offset),
         opened_at: Option<WallTime>,
-    ) -> Self {
+    ) -> Box<Self> {
         let (reserved, written_back, undone, leftover) = (0, len, false, false);
-        Self { segment, file, index, len, next, opened_at, reserved, written_back, undone, leftover }
+        Box::new(Self {
+            segment,
+            file,
+            index,
+            len,
+            next,
+            opened_at,
+            reserved,
+            written_back,
+            undone,
+            leftover,
+        })
     }
 }
 
@@ -319,7 +330,7 @@ impl Log {
     /// Makes a log start, and all that is known to be durable, survive a power cut.
     pub(crate) fn write_state(&mut self, state: State) -> Result<(), LogError> {
         let Some(file) = &mut self.state else { return Ok(()) };
-        match file.write(self.disk.as_ref(), state) {
+        match file.write(self.disk.as_ref(), &self.dir, state) {
             Ok(()) => Ok(()),
             Err(StateWriteError::Write(error)) => Err(error),
             Err(StateWriteError::Sync(error)) => self.or_poison(Err(error)),

@@ -11,7 +11,7 @@
 //! next one: a power cut leaves the old or the new state. It needs no free space, so a full disk cannot stop it.
 //! The whole file was synced before anything relied on it, so one that is shorter is not believed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use forebay_base::{Offset, Short};
@@ -44,7 +44,6 @@ const EMPTY: u8 = 1;
 /// The state file as last written.
 #[derive(Debug)]
 pub(crate) struct StateFile {
-    path: PathBuf,
     sequence: u64,
     last: State,
 }
@@ -89,7 +88,7 @@ impl StateFile {
                 }
             }
         }
-        Ok(newest.map(|(sequence, last)| Self { path, sequence, last }))
+        Ok(newest.map(|(sequence, last)| Self { sequence, last }))
     }
 
     /// Makes the file of a new partition and syncs it. The caller syncs the directory.
@@ -105,7 +104,7 @@ impl StateFile {
         };
         let file = write().map_err(|error| StateWriteError::Write(failed("write", &path)(error)))?;
         file.sync().map_err(|error| StateWriteError::Sync(failed("sync", &path)(error)))?;
-        Ok(Self { path, sequence: 0, last: state })
+        Ok(Self { sequence: 0, last: state })
     }
 
     /// What is durable.
@@ -113,20 +112,20 @@ impl StateFile {
         self.last
     }
 
-    /// Makes `state` durable; nothing is written if it already is.
-    pub(crate) fn write(&mut self, disk: &dyn Disk, state: State) -> Result<(), StateWriteError> {
+    /// Makes `state` of the partition in `dir` durable; nothing is written if it already is.
+    pub(crate) fn write(&mut self, disk: &dyn Disk, dir: &Path, state: State) -> Result<(), StateWriteError> {
         if state == self.last {
             return Ok(());
         }
-        let sequence = self.sequence + 1;
+        let (path, sequence) = (state_path(dir), self.sequence + 1);
         let at = SLOTS[usize::from(sequence % 2 == 1)] as u64;
         let write = || {
-            let file = disk.open(&self.path, Open::Write)?;
+            let file = disk.open(&path, Open::Write)?;
             write_all(file.as_ref(), at, &encode(sequence, state))?;
             Ok(file)
         };
-        let file = write().map_err(|error| StateWriteError::Write(failed("write", &self.path)(error)))?;
-        file.sync().map_err(|error| StateWriteError::Sync(failed("sync", &self.path)(error)))?;
+        let file = write().map_err(|error| StateWriteError::Write(failed("write", &path)(error)))?;
+        file.sync().map_err(|error| StateWriteError::Sync(failed("sync", &path)(error)))?;
         self.sequence = sequence;
         self.last = state;
         Ok(())
@@ -154,8 +153,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(StateFile::read(&RealDisk, dir.path()).unwrap().is_none());
         let mut file = StateFile::create(&RealDisk, dir.path(), state(0, 0)).unwrap();
-        file.write(&RealDisk, state(5, 9)).unwrap();
-        file.write(&RealDisk, state(6, 10)).unwrap();
+        file.write(&RealDisk, dir.path(), state(5, 9)).unwrap();
+        file.write(&RealDisk, dir.path(), state(6, 10)).unwrap();
         assert_eq!(StateFile::read(&RealDisk, dir.path()).unwrap().unwrap().last(), state(6, 10));
         // Sequence 2 is in slot 0: damaged, the state before it counts.
         let raw = RealDisk.open(&state_path(dir.path()), Open::Write).unwrap();
@@ -168,7 +167,7 @@ mod tests {
         for (point, lost) in [(9, 4_096), (10, 0)] {
             let dir = tempfile::tempdir().unwrap();
             let mut file = StateFile::create(&RealDisk, dir.path(), state(0, 8)).unwrap();
-            (9..=point).for_each(|point| file.write(&RealDisk, state(0, point)).unwrap());
+            (9..=point).for_each(|point| file.write(&RealDisk, dir.path(), state(0, point)).unwrap());
             let raw = RealDisk.open(&state_path(dir.path()), Open::Write).unwrap();
             assert_eq!(raw.len().unwrap(), 4_608);
             // The device lost the whole block of the newest slot.

@@ -26,7 +26,8 @@ impl Tenant {
             }
         }
         // Empty ones may hold as much memory as all the rest of the partition.
-        (self.queue, self.stamped) = Default::default();
+        (self.queue, self.stamped, self.effects) = Default::default();
+        self.answers.shrink_to_fit();
         if self.appends.is_empty() {
             self.appends = BTreeMap::new();
         }
