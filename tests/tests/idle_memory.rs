@@ -1,4 +1,4 @@
-//! A connection that does nothing costs next to nothing.
+//! A connection that does nothing costs next to nothing, and memory is not kept in whole huge pages.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,4 +33,13 @@ fn idle_connections_take_little_memory() {
     let more = server.memory().resident.saturating_sub(before);
     println!("{IDLE} idle connections: {} KiB more", more / 1024);
     assert!(more <= IDLE * IDLE_BYTES + REST_BYTES, "{IDLE} idle connections hold {more} bytes");
+}
+
+/// They would double it: whole pages of 2 MiB stay for a few objects in each.
+#[test]
+fn a_server_forgoes_huge_pages() {
+    let server = Server::start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let told = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert_eq!(told.map(str::trim), Some("0"), "since Linux 5.0 it is told");
 }

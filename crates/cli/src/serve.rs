@@ -4,6 +4,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use forebay_base::QuietLog;
 use forebay_broker::{Config, ConfigError, ConfigSources, ServeError, real_clock};
+use rustix::thread::disable_transparent_huge_pages;
 
 use crate::failure::{Exit, Failure};
 use crate::values::pair;
@@ -56,6 +57,8 @@ enum Format {
 impl ServeArgs {
     /// Runs a server until it is told to stop.
     pub(crate) fn run(self) -> Result<(), Failure> {
+        // The allocator would ask for huge pages (decision 0010). Without them it holds less; with them all goes as well.
+        let _ = disable_transparent_huge_pages(true);
         let print = self.print_config;
         let config = Config::load(self.sources()).map_err(misconfigured)?;
         if print {
