@@ -15,6 +15,8 @@ use forebay_tests::{Conn, Server, eventually, metric};
 
 const BATCHES: i64 = 60;
 const BATCH_BYTES: usize = 1_000_000;
+/// The server looks at how appends fare at most every 20 ms.
+const JUDGED_EVERY: Duration = Duration::from_millis(40);
 
 fn append(conn: &mut Conn, topic: &str, bytes: usize) {
     let batch = BatchBuilder::new().record(1_000, None, Some(&vec![7; bytes])).build().unwrap();
@@ -52,6 +54,7 @@ fn a_consumer_who_lags_gives_way_to_producers() {
     let (bytes, throttle) = read(&mut behind, 0);
     assert!(bytes > 15_000_000 && throttle.is_zero(), "nobody appends: {bytes} bytes, {throttle:?}");
 
+    std::thread::sleep(JUDGED_EVERY);
     append(&mut producer, "new", 100);
     let (bytes, throttle) = read(&mut behind, 20);
     let began = Instant::now();

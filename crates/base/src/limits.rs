@@ -15,8 +15,8 @@ pub const TOPIC_PARTITIONS_MAX: i32 = 10_000;
 /// Requests of one connection that may be in work at once; more are left in the socket.
 pub const CONNECTION_REQUESTS_MAX: usize = 64;
 
-/// A connection takes no more requests while those in work have so many bytes. More in work makes nothing faster: four
-/// gathered writes' worth.
+/// A connection takes no more requests while those in work have so many bytes: four gathered writes' worth. With `acks=all`
+/// they are in work until they are synced, so this is also what one connection can send during a sync.
 pub const CONNECTION_WORK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A connection takes no more requests while this many bytes of answers wait for its client to read them.

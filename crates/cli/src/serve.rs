@@ -57,7 +57,8 @@ enum Format {
 impl ServeArgs {
     /// Runs a server until it is told to stop.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        // The allocator would ask for huge pages (decision 0010). Without them it holds less; with them all goes as well.
+        // The allocator would ask for huge pages. Without them it holds less and nothing is slower (decision 0010); where they
+        // cannot be forgone, it holds more.
         let _ = disable_transparent_huge_pages(true);
         let print = self.print_config;
         let config = Config::load(self.sources()).map_err(misconfigured)?;

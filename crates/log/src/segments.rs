@@ -48,6 +48,11 @@ impl Segments {
         self.place(from) < self.place(upto.plus(-1))
     }
 
+    /// Bytes of the segments behind the one that holds `offset`.
+    pub fn bytes_behind(&self, offset: Offset) -> u64 {
+        self.list.iter().skip(self.place(offset) + 1).map(|segment| segment.len()).sum()
+    }
+
     fn check(&self, from: Offset) -> Result<(), LogError> {
         let (start, end) = (self.start, self.end());
         if from < start || from > end { Err(LogError::OutOfRange { start, end }) } else { Ok(()) }

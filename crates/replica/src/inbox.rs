@@ -85,7 +85,7 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     messages: VecDeque<Message>,
-    /// When the first of `messages` came, if that was an append.
+    /// When the first append of `messages` came.
     since: Option<Instant>,
     /// Appends in `messages`, or taken and not stepped yet.
     appends: usize,
@@ -114,8 +114,8 @@ impl Inbox {
             Refused::Busy
         } else {
             state.appends += 1;
+            state.since.get_or_insert_with(|| self.clock.now());
             if state.messages.is_empty() {
-                state.since = Some(self.clock.now());
                 self.unheard.store(true, Ordering::Release);
             }
             state.messages.push_back(Message::Append(slot, append));
@@ -153,7 +153,7 @@ impl Inbox {
     }
 
     /// Puts all that is queued into `taken`, which must be empty: its memory is used for what comes next. For how long the
-    /// first of it has waited, if that is an append.
+    /// first append of it has waited.
     pub(crate) fn take(&self, taken: &mut VecDeque<Message>) -> Option<Duration> {
         let mut state = self.lock();
         std::mem::swap(&mut state.messages, taken);

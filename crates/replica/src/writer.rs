@@ -404,7 +404,7 @@ impl Worker for Writer {
         let mut synced = Vec::new();
         let mut messages = std::mem::take(&mut self.messages);
         if let Some(waited) = self.site.inbox.take(&mut messages) {
-            self.site.readers.pace().note_append(waited);
+            self.site.readers.pace().note_append(self.site.clock.now(), waited);
         }
         for message in messages.drain(..) {
             self.receive(message, &mut synced);

@@ -334,6 +334,9 @@ impl Connection {
     fn on_timeout(&mut self) -> Option<End> {
         self.now = Instant::now();
         self.rest();
+        if self.is_muted() && self.out.is_empty() {
+            self.deadline = self.deadline.max(self.muted_until + idle_max(&self.door.node));
+        }
         let waits_for_us =
             matches!(self.reading, Reading::Admission(_)) || !self.work.is_empty() || self.is_muted();
         if self.now < self.deadline || (waits_for_us && self.out.is_empty()) {

@@ -49,7 +49,7 @@ families! {
     PRODUCE_THROTTLED_SECONDS = Counter "forebay_produce_throttled_seconds_total" []
         "Time for which connections were not heard because they sent records to a volume with little space.";
     FETCH_THROTTLED_SECONDS = Counter "forebay_fetch_throttled_seconds_total" []
-        "Time for which connections were not heard because they are read for from the disk while appends wait.";
+        "Time for which connections were not heard because they are read for from the disk while appends come.";
     REQUEST_BYTES = Counter "forebay_request_bytes_total" ["api"] "Bytes of requests.";
     RESPONSE_BYTES = Counter "forebay_response_bytes_total" ["api"] "Bytes of answers.";
     ERRORS = Counter "forebay_errors_total" ["api" "error"]

@@ -55,11 +55,14 @@ impl Connection {
         event
     }
 
-    /// Takes no request for so long. What is in work goes on, and is answered.
+    /// Takes no request for so long: of records sent, on top of what they cost before; of records read, all told, for the
+    /// volume keeps account of those. What is in work goes on, and is answered.
     pub(super) fn mute(&mut self, api: ApiKey, throttle: Duration) {
         if !throttle.is_zero() {
-            self.muted_until = self.muted_until.max(self.now) + throttle;
-            self.door.node.metrics.throttled(api, throttle);
+            let from = self.muted_until.max(self.now);
+            self.muted_until =
+                if api == ApiKey::Fetch { from.max(self.now + throttle) } else { from + throttle };
+            self.door.node.metrics.throttled(api, self.muted_until - from);
         }
     }
 

@@ -97,23 +97,25 @@ pub(super) async fn assemble(
     (response, throttle)
 }
 
-/// For how long the connection is not to be heard. One that lags behind gives way to producers until it is near the end of
-/// its logs: once it has been read for from the device, the system reads ahead for it, and what it wants is in memory.
+/// For how long the connection is not to be heard. One that is read for from the device gives way to producers until it is
+/// near the end of all its logs: the system reads ahead for it, so that what it wants next is in memory.
 fn throttle(call: &Call, answers: &[Answer], targets: &[Target]) -> Duration {
-    if !answers.iter().any(|answer| answer.found.far_from_end) {
-        call.session.lags(false);
-    } else if answers.iter().any(|answer| answer.cold) {
+    let is_far = |answer: &Answer| answer.found.far_from_end;
+    if answers.iter().any(|answer| answer.cold && is_far(answer)) {
         call.session.lags(true);
+    } else if !answers.is_empty() && !answers.iter().any(is_far) {
+        call.session.lags(false);
     }
     if !call.session.is_lagging() {
         return Duration::ZERO;
     }
     let rate_min = call.node.config.lagging_consumer_byte_rate_min;
-    let sent = answers.iter().zip(targets).filter_map(|(answer, target)| {
+    let behind = answers.iter().zip(targets).filter(|(answer, _)| is_far(answer));
+    let pauses = behind.filter_map(|(answer, target)| {
         let (records, partition) = (answer.records.as_ref()?, target.as_ref().ok()?);
         Some(partition.give_way(records.len(), rate_min))
     });
-    sent.max().unwrap_or_default()
+    pauses.max().unwrap_or_default()
 }
 
 /// Gathers answers by topic, as far as partitions of a topic stand together.

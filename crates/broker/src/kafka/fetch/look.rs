@@ -36,7 +36,7 @@ pub(super) struct Found {
     pub(super) slice: Option<Slice>,
     /// More than the slice lies in a later segment, and a slice ends with its own.
     pub(super) more: bool,
-    /// So much more is there that whoever reads this has not caught up.
+    /// Whoever reads this has not caught up, as far as is known.
     pub(super) far_from_end: bool,
     /// Where the client's log parts from this one (KIP-595).
     pub(super) diverging: Option<(LeaderEpoch, Offset)>,
@@ -44,7 +44,7 @@ pub(super) struct Found {
 
 impl Found {
     fn refused(error: ErrorCode) -> Self {
-        Self { error, view: None, slice: None, more: false, far_from_end: false, diverging: None }
+        Self { error, view: None, slice: None, more: false, far_from_end: true, diverging: None }
     }
 
     /// There is something to say that no further byte would change.
@@ -172,7 +172,11 @@ async fn look_one(ask: &Ask, partition: &Partition, left: u64, first: bool, comm
     };
     let (error, slice) = result.map_or_else(|error| (error, None), |slice| (ErrorCode::None, slice));
     let more = slice.is_some() && view.segments.is_seam_between(ask.from, upto);
-    let far_from_end = more || slice.as_ref().is_some_and(|slice| slice.bytes_beyond() > NEAR_END_BYTES);
+    let far_from_end = match &slice {
+        Some(slice) if more => slice.bytes_beyond() + view.segments.bytes_behind(ask.from) > NEAR_END_BYTES,
+        Some(slice) => slice.bytes_beyond() > NEAR_END_BYTES,
+        None => ask.from < upto,
+    };
     Found { error, view: Some(view), slice, more, far_from_end, diverging }
 }
 
