@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_secs(2);
 const RATE_FIRST: u64 = 256 * 1024 * 1024;
 
 /// The rate grows by one part in so many in each window in which appends were on time, and at most to twice what it was.
-const GROWTH: u64 = 32;
+const GROWTH: u64 = 128;
 
 /// Nobody is held back for longer at once: a client must not think that the server is gone.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -139,9 +139,9 @@ mod tests {
             consumer.take(3, LATE_APPENDS);
             let least = consumer.take(5, LATE_APPENDS);
             assert!((60..70).contains(&least), "{least}");
-            let grown = consumer.take(2, APPENDS_ON_TIME);
+            let grown = consumer.take(5, APPENDS_ON_TIME);
             assert!(grown > least * 3 / 2, "{grown}");
-            consumer.take(10, APPENDS_ON_TIME);
+            consumer.take(30, APPENDS_ON_TIME);
             let held_back = freely - consumer.take(1, APPENDS_ON_TIME);
             assert!(held_back < freely / 50, "appends that do not wait hold nobody back: {held_back}");
             consumer.take(1, LATE_APPENDS);
