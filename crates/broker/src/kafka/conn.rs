@@ -77,8 +77,8 @@ pub(super) struct Connection {
     ahead: Option<Share>,
     /// When the last request came; `None` once everything is given back.
     asked: Option<Instant>,
-    /// Until then no request is taken: records went where space is short, or were read while producers waited. Else in the
-    /// past.
+    /// Until then no request is taken: records went where space is short, or were read from the device while appends came.
+    /// Else in the past.
     muted_until: Instant,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
