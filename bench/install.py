@@ -11,7 +11,7 @@ from pathlib import Path
 from processes import RunFailed, run
 
 RDKAFKA_SYS = "4.10.0"  # the crate that brings the sources of librdkafka 2.12.1
-KAFKA = "4.1.1"
+KAFKA = "4.2.0"
 LOG4J = "2.25.1"
 BUILD_TIMEOUT_S = 3600
 

@@ -29,7 +29,7 @@ log.segment.delete.delay.ms=1000
 """
 
 PRODUCED = re.compile(
-    r"^(?P<sent>\d+) records sent, (?P<rate>[\d.]+) records/sec .* ms max latency, (?P<p50>\d+) ms 50th,"
+    r"^(?P<sent>\d+) steady state records sent, (?P<rate>[\d.]+) records/sec .* ms max latency, (?P<p50>\d+) ms 50th,"
     r" (?P<p95>\d+) ms 95th, (?P<p99>\d+) ms 99th",
     re.MULTILINE,
 )
@@ -46,16 +46,18 @@ class JavaTools:
     def java(self, heap, *words):
         return ["java", *heap, *JVM, *self.classes, *words]
 
-    def produce(self, bootstrap, topic, records, record_bytes, rate=-1, settings=()):
-        """ProducerPerformance with its defaults: acks=all, idempotent, batches of 16 KiB, linger.ms=5."""
-        load = ["--topic", topic, "--num-records", records, "--record-size", record_bytes, "--throughput", rate]
-        client = ["--producer-props", f"bootstrap.servers={bootstrap}", *settings]
+    def produce(self, bootstrap, topic, records, warm_up, record_bytes, rate=-1, settings=()):
+        """ProducerPerformance with its defaults: acks=all, idempotent, batches of 16 KiB, linger.ms=5. Its first `warm_up`
+        records, while its own code is compiled, count for the server's cost only."""
+        load = ["--bootstrap-server", bootstrap, "--topic", topic, "--record-size", record_bytes, "--throughput", rate]
+        load += ["--num-records", records + warm_up, "--warmup-records", warm_up]
+        client = ["--command-property", *settings] if settings else []
         printed = run(self.java(TOOL_HEAP, "org.apache.kafka.tools.ProducerPerformance", *load, *client))
         seen = PRODUCED.search(printed)
         if not seen or int(seen["sent"]) != records:
             raise RunFailed(f"ProducerPerformance did not send {records} records:\n{printed[-1000:]}")
         return {
-            "payload_bytes": records * record_bytes,
+            "payload_bytes": (records + warm_up) * record_bytes,
             "records_per_s": float(seen["rate"]),
             "p50_ms": int(seen["p50"]),
             "p99_ms": int(seen["p99"]),

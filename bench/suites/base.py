@@ -20,8 +20,10 @@ class Sizes:
 
     small_records: int = 5_000_000  # of 100 bytes
     records: int = 2_000_000  # of 1 KiB
-    java_records: int = 1_000_000
+    java_records: int = 2_000_000
+    java_warm_up: int = 1_000_000
     latency_s: int = 30
+    latency_warm_up_s: int = 10
     batched_bytes: int = 2 << 30
     single_bytes: int = 256 << 20  # one record a request, against messages
     alone_bytes: int = 512 << 20  # the same against the yardstick
@@ -40,7 +42,9 @@ QUICK = Sizes(
     small_records=500_000,
     records=200_000,
     java_records=100_000,
+    java_warm_up=50_000,
     latency_s=5,
+    latency_warm_up_s=2,
     batched_bytes=128 << 20,
     single_bytes=16 << 20,
     alone_bytes=32 << 20,

@@ -54,15 +54,15 @@ class KafkaSuite(Suite):
         return self.load(side, lambda at, topic: self.rdkafka.produce(at, topic, records, record_bytes))
 
     def java_produce(self, side):
-        records = self.sizes.java_records
-        return self.load(side, lambda at, topic: self.java.produce(at, topic, records, 1024))
+        records, warm_up = self.sizes.java_records, self.sizes.java_warm_up
+        return self.load(side, lambda at, topic: self.java.produce(at, topic, records, warm_up, 1024))
 
     def java_paced(self, side):
         """At a fixed rate and without lingering: how long an append takes."""
-        records = LATENCY_RATE * self.sizes.latency_s
+        records, warm_up = (LATENCY_RATE * seconds for seconds in (self.sizes.latency_s, self.sizes.latency_warm_up_s))
 
         def send(bootstrap, topic):
-            return self.java.produce(bootstrap, topic, records, 1024, LATENCY_RATE, ["linger.ms=0"])
+            return self.java.produce(bootstrap, topic, records, warm_up, 1024, LATENCY_RATE, ["linger.ms=0"])
 
         return self.load(side, send)
 

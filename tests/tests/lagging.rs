@@ -78,3 +78,18 @@ fn a_consumer_who_lags_gives_way_to_producers() {
     append(&mut producer, "new", 100);
     assert!(read(&mut behind, 0).1.is_zero(), "all it wants is in memory, and it had caught up");
 }
+
+#[test]
+fn what_was_just_stored_is_read_from_memory() {
+    let server = Server::start();
+    let mut conn = server.conn();
+    conn.call(9, &metadata("old"));
+    for _ in 0..BATCHES {
+        append(&mut conn, "old", BATCH_BYTES);
+    }
+    let (bytes, throttle) = read(&mut conn, 0);
+    assert!(
+        bytes > 15_000_000 && throttle.is_zero(),
+        "appends come, and this was read from the disk: {throttle:?}"
+    );
+}

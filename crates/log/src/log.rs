@@ -102,7 +102,7 @@ pub(crate) struct Active {
     pub(crate) opened_at: Option<WallTime>,
     /// Blocks are reserved up to here.
     pub(crate) reserved: u64,
-    /// Write-back was started up to here.
+    /// Write-back or a sync was started up to here.
     pub(crate) written_back: u64,
     /// A short write was cut off again, and that cut is not synced.
     pub(crate) undone: bool,
@@ -252,13 +252,16 @@ impl Log {
         &self.epochs
     }
 
-    /// What must be synced for everything appended so far to be durable; `None` if it is.
-    pub fn unsynced(&self) -> Option<SyncTarget> {
-        let active = self.active.as_ref().filter(|active| active.next > self.durable_end)?;
+    /// What must be synced for everything appended so far to be durable; `None` if it is. Whoever asks syncs it: its
+    /// write-back need not be started any more.
+    pub fn unsynced(&mut self) -> Option<SyncTarget> {
+        let active = self.active.as_mut().filter(|active| active.next > self.durable_end)?;
+        active.written_back = active.len;
         Some(SyncTarget { file: active.file.clone(), upto: active.next })
     }
 
-    /// What was appended since the last call, if it is enough to have its write-back started.
+    /// What was appended since the last call or sync, if it is enough to have its write-back started. What is synced
+    /// already must not be among it, for that would leave the page cache (decision 0009).
     pub fn write_back_due(&mut self) -> Option<WriteBack> {
         let active = self.active.as_mut()?;
         let (at, len) = (active.written_back, active.len - active.written_back);

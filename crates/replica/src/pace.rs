@@ -13,9 +13,6 @@ const WINDOW: Duration = Duration::from_millis(20);
 /// Without an append for so long, nothing is held back.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Bytes a second when appends come to reads that were free.
-const RATE_FIRST: u64 = 256 * 1024 * 1024;
-
 /// The rate grows by one part in so many in each window in which appends were on time, and at most to twice what it was.
 const GROWTH: u64 = 128;
 
@@ -29,10 +26,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// than can be held back for [`PAUSE_MAX`] get more):
 ///
 /// ```text
-///            an append came                    appends late: half the rate, on time: a little more
-///    free ───────────────────> at a rate ─┐ <────┐
-///     ^                                   ├──────┘
-///     └──── no append for two seconds ────┘
+///            an append came: the least          appends late: half the rate, on time: a little more
+///    free ────────────────────> at a rate ─┐ <────┐
+///     ^                                    ├──────┘
+///     └──── no append for two seconds ─────┘
 /// ```
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
@@ -87,7 +84,7 @@ impl State {
         } else if !waited.is_zero() {
             let parts = u64::try_from(windows).unwrap_or(u64::MAX).min(GROWTH);
             self.rate = Some(match self.rate {
-                None => RATE_FIRST,
+                None => 0,
                 Some(rate) if waited > LATE => rate / 2,
                 Some(rate) => rate.saturating_add(rate / GROWTH * parts),
             });
@@ -175,7 +172,7 @@ mod tests {
         let (pace, now) = (Pace::default(), Instant(1_000_000_000));
         pace.note_append(now, Duration::from_secs(1));
         let one = pace.charge(now, 64 * MIB, MIN);
-        assert_eq!(one, Duration::from_millis(250));
+        assert_eq!(one, Duration::from_secs(1));
         assert_eq!(pace.charge(now, 64 * MIB, MIN), 2 * one);
         for rate_min in [0, 1, MIN, u64::MAX] {
             assert!(pace.charge(now, u64::MAX, rate_min) <= PAUSE_MAX);

@@ -29,6 +29,23 @@ fn what_is_appended_is_read_byte_for_byte() {
 }
 
 #[test]
+fn the_write_back_of_what_is_synced_is_not_started() {
+    let place = Place::new();
+    let config = LogConfig { segment_bytes_max: 1 << 30, ..config() };
+    let mut log = Log::open(Arc::new(RealDisk), &place.dir, config, true).unwrap();
+    let mut started = |is_synced: bool| {
+        log.append(&[batch(&log, 3_000_000, 1, 0)], NOW).unwrap();
+        if is_synced {
+            sync(&mut log);
+        }
+        log.write_back_due().map(|back| (back.at / 3_000_000, back.len / 3_000_000))
+    };
+    assert_eq!([started(false), started(false), started(false)], [None, None, Some((0, 3))]);
+    assert_eq!([started(false), started(false), started(true)], [None, None, None]);
+    assert_eq!([started(false), started(false), started(false)], [None, None, Some((6, 3))]);
+}
+
+#[test]
 fn batches_that_do_not_follow_the_end_are_refused() {
     let mut log = Place::new().three_segments();
     for misplaced in [vec![batch_at(31, 1, 1, 1)], vec![batch_at(30, 2, 1, 1), batch_at(31, 1, 1, 1)]] {

@@ -19,7 +19,7 @@ fn a_clean_log_opens_from_its_hints_and_an_unclean_one_from_its_batches() {
     let (view, sizes) = (read_all(&log.segments(), 0), log.size_bytes());
     log.close(b"state at 30").unwrap();
     for clean in [true, false] {
-        let log = place.open(clean);
+        let mut log = place.open(clean);
         assert_eq!((log.end(), log.durable_end(), log.size_bytes()), (Offset(30), Offset(30), sizes));
         assert_eq!(read_all(&log.segments(), 0), view);
         assert_eq!(headers(&log, 0), view);

@@ -89,7 +89,7 @@ impl Tenant {
         }
     }
 
-    fn sync(&self) {
+    fn sync(&mut self) {
         let Some(target) = self.log.unsynced() else {
             // Nothing to wait for: the log is durable already.
             self.site.inbox.post(Message::Synced(self.slot, self.log.durable_end(), Ok(())));
