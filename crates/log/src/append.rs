@@ -54,6 +54,11 @@ impl Log {
         len.saturating_add(next_bytes) <= self.config.segment_bytes_max
     }
 
+    /// True if the active segment has room for less than a sixteenth of `segment_bytes_max`.
+    pub fn is_nearly_full(&self) -> bool {
+        !self.fits(self.config.segment_bytes_max / 16)
+    }
+
     /// Appends `batches` in one write at the tracked end: all of them or, on an error, none. A short write is cut off
     /// again before the error is returned; if even that fails, for want of space before the next one, else the log is
     /// poisoned.

@@ -76,6 +76,8 @@ pub enum Event {
         /// True if a fetch waits for the high watermark to move.
         watched: bool,
     },
+    /// The segment is full soon, and the roll syncs what is not durable then, while appends wait.
+    RollNears,
     /// None of the batches of the open `Write` effects is in the file.
     WriteFailed {
         /// What the clients are told.

@@ -18,7 +18,7 @@ const EXPIRY_CHECK: Duration = Duration::from_secs(600);
 
 /// How long a batch that nobody waits for may stay invisible: a sync starts at the latest so long after its write ...
 const VISIBLE_WITHIN: Duration = Duration::from_millis(10);
-/// ... or after this many bytes.
+/// ... or after this many bytes. Near the end of a segment that bounds what `flush.mode=async` leaves unsynced, too.
 const VISIBLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// With `flush.mode=async`, a sync starts at the latest so long after a write; it bounds what a power cut takes.
@@ -153,6 +153,11 @@ impl Replica {
         &self.producers
     }
 
+    /// Bytes written since the last sync was asked for.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.unsynced_bytes
+    }
+
     /// True while a sync is asked for and not reported.
     pub fn is_syncing(&self) -> bool {
         self.syncing
@@ -193,6 +198,12 @@ impl Replica {
                 self.written(now, bytes, effects);
                 self.sync(now, watched, effects);
             }
+            Event::RollNears => {
+                if self.unsynced_bytes >= VISIBLE_BYTES_MAX {
+                    self.sync_due = Some(now);
+                }
+                self.sync(now, false, effects);
+            }
             Event::WriteFailed { refused } => self.write_failed(&refused, effects),
             Event::Synced { upto, watched } => {
                 self.syncing = false;
@@ -204,7 +215,10 @@ impl Replica {
                 self.syncing = false;
                 self.fail(&reason, effects);
             }
-            Event::RolledDurable { upto } => self.durable(now, upto, effects),
+            Event::RolledDurable { upto } => {
+                self.unsynced_bytes = 0;
+                self.durable(now, upto, effects);
+            }
             Event::DeleteRecords { ticket, to } => self.delete_records(ticket, to, effects),
             Event::StartMoved { to } => self.start_moved(to, effects),
             Event::StartStuck { reason } => self.start_stuck(&reason, effects),

@@ -25,6 +25,9 @@ mod tend;
 /// Bytes gathered into one write. Beyond this nothing is won, and others wait.
 const GATHER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// A roll may come early if it has no more than this to sync.
+const EARLY_ROLL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// What a writer's partitions share.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -233,6 +236,20 @@ impl Tenant {
         }
     }
 
+    /// A sync has just ended. If appends go on and the segment is nearly full, no later moment is better for a roll: with no
+    /// room left, appends would wait for the sync that is in flight by then, and for the roll's own.
+    fn roll_early(&mut self) {
+        let has_little_to_sync = (1..=EARLY_ROLL_BYTES_MAX).contains(&self.core.unsynced_bytes());
+        if has_little_to_sync
+            && self.log.is_nearly_full()
+            && self.core.failure().is_none()
+            && self.site.condition.report().state.takes_writes()
+        {
+            // Without room for a new segment, this one is filled up.
+            let _ = self.roll();
+        }
+    }
+
     fn write(&mut self, room: Room) {
         let batches = std::mem::take(&mut self.stamped);
         if batches.is_empty() {
@@ -253,6 +270,9 @@ impl Tenant {
                     self.site.pool.write_back(back);
                 }
                 self.step(Event::Written { bytes, watched: self.partition.is_watched() });
+                if self.log.is_nearly_full() {
+                    self.step(Event::RollNears);
+                }
             }
             Err(error) => {
                 let refused = self.site.condition.note(&error);
@@ -284,6 +304,7 @@ impl Tenant {
         match result {
             Ok(()) => {
                 self.log.synced(upto);
+                self.roll_early();
                 self.step(Event::Synced { upto, watched: self.partition.is_watched() });
             }
             Err(reason) => self.step(Event::SyncFailed { reason: with_way_out(&reason) }),

@@ -151,7 +151,8 @@ settings! {
     /// directory together get at least so many bytes a second, and as many as can be while no append waits for them.
     lagging_consumer_byte_rate_min: u64 = 64 * 1024 * 1024, "lagging.consumer.byte.rate.min", integer(MIB, LONG);
 
-    /// A partition's file is closed and a new one begun at this size. A topic's segment.bytes overrides it.
+    /// A partition's file is closed and a new one begun at this size, or up to a sixteenth earlier. A topic's segment.bytes
+    /// overrides it.
     log_segment_bytes: u64 = 1_073_741_824, "log.segment.bytes", integer(1_024, INT);
 
     /// A partition's file is closed and a new one begun at this age. A topic's segment.ms overrides it.

@@ -178,6 +178,45 @@ fn with_async_flush_the_write_commits() {
 }
 
 #[test]
+fn near_a_roll_async_flush_leaves_little_unsynced() {
+    let mut scene = Scene::new(0, 10);
+    scene.step("configure", Event::Configure { producer_expiry: DAY, flush: Flush::Async });
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
+    scene.step("a little near a roll", Event::RollNears);
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written { bytes: VISIBLE_BYTES_MAX, watched: true });
+    scene.step("much near a roll", Event::RollNears);
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written { bytes: VISIBLE_BYTES_MAX, watched: true });
+    scene.step("much while a sync is in flight", Event::RollNears);
+    scene.synced(12);
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written { bytes: 100, watched: true });
+    assert_eq!(scene.replica.unsynced_bytes(), 100);
+    scene.step("rolled", Event::RolledDurable { upto: Offset(14) });
+    assert_eq!((scene.replica.unsynced_bytes(), scene.replica.sync_due()), (0, None));
+    scene.synced(13);
+    scene.said(
+        "configure:
+         append all: write 1 at 10/3
+         written: publish 0..11..11, ok 1 10
+         a little near a roll:
+         append all: write 2 at 11/3
+         written: publish 0..12..12, ok 2 11
+         much near a roll: sync
+         append all: write 3 at 12/3
+         written: publish 0..13..13, ok 3 12
+         much while a sync is in flight:
+         synced: sync
+         append all: write 4 at 13/3
+         written: publish 0..14..14, ok 4 13
+         rolled:
+         synced:",
+    );
+}
+
+#[test]
 fn leader_acks_follow_the_write_and_all_acks_the_sync() {
     let mut scene = Scene::new(0, 10);
     scene.append(2, Acks::Leader);

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use forebay_base::limits;
+use forebay_log::{Disk, RealDisk};
 
 use super::*;
 
@@ -221,4 +222,33 @@ fn a_segment_that_is_old_and_cannot_be_rolled_is_filled_up() {
     Faults::set(&house.faults.create, false);
     assert_eq!(appended(&partition, batch(&"x".repeat(400))), 3);
     assert!(partition.view().failed.is_none());
+}
+
+#[test]
+fn a_segment_that_is_nearly_full_rolls_when_a_sync_ends_and_appends_go_on() {
+    let house = House::new();
+    let partition = house.open(0);
+    // In segments of a MiB, 64 KiB are a sixteenth.
+    for _ in 0..10 {
+        appended(&partition, batch(&"x".repeat(100_000)));
+    }
+    let dir = house.dir.path().join("partitions").join(id(0).to_string());
+    let is_segment = |name: &str| name.ends_with(".log");
+    let segments = || RealDisk.list(&dir).unwrap().iter().filter(|entry| is_segment(&entry.name)).count();
+    assert_eq!(
+        (appended(&partition, batch("y")), segments()),
+        (10, 1),
+        "nothing was written during that sync"
+    );
+    let gate = house.faults.sync_gate.lock().unwrap();
+    let first = partition.append(batch("a"), Acks::All);
+    eventually("written", || partition.view().end == Offset(12));
+    let second = partition.append(batch("b"), Acks::All);
+    eventually("written while a sync is in flight", || partition.view().end == Offset(13));
+    drop(gate);
+    assert_eq!(first.blocking_recv().unwrap().unwrap().base_offset, Offset(11));
+    assert_eq!(second.blocking_recv().unwrap().unwrap().base_offset, Offset(12));
+    eventually("rolled with room left", || segments() == 2);
+    assert_eq!(appended(&partition, batch("c")), 13);
+    assert_eq!(values(&partition.view(), Offset(10)), ["y", "a", "b", "c"]);
 }
