@@ -324,7 +324,7 @@ impl Log {
             (active.next, active.file.sync().map_err(failed("sync", active.segment.path())));
         self.or_poison(outcome)?;
         if let Some(active) = &mut self.active {
-            active.undone = false;
+            (active.undone, active.written_back) = (false, active.len);
         }
         self.synced(upto);
         Ok(())

@@ -97,8 +97,8 @@ pub enum Event {
     },
     /// A fetch has begun to wait for the high watermark to move.
     Watched,
-    /// Rolling a segment has made everything below `upto` durable, without a `Sync` effect.
-    RolledDurable {
+    /// Everything below `upto` is durable, and no sync is to begin for what is not: a roll has made it so, or comes next.
+    Durable {
         /// First offset that may not be durable.
         upto: Offset,
     },

@@ -200,10 +200,10 @@ impl Replica {
                 self.sync(now, watched, effects);
             }
             Event::RollNears => {
-                if self.unsynced_bytes >= VISIBLE_BYTES_MAX {
+                if self.unsynced_bytes >= VISIBLE_BYTES_MAX && !self.syncing {
                     self.sync_due = Some(now);
+                    self.sync(now, false, effects);
                 }
-                self.sync(now, false, effects);
             }
             Event::WriteFailed { refused } => self.write_failed(&refused, effects),
             Event::Synced { upto, watched } => {
@@ -216,10 +216,7 @@ impl Replica {
                 self.syncing = false;
                 self.fail(&reason, effects);
             }
-            Event::RolledDurable { upto } => {
-                self.unsynced_bytes = 0;
-                self.durable(now, upto, effects);
-            }
+            Event::Durable { upto } => self.durable(now, upto, effects),
             Event::DeleteRecords { ticket, to } => self.delete_records(ticket, to, effects),
             Event::StartMoved { to } => self.start_moved(to, effects),
             Event::StartStuck { reason } => self.start_stuck(&reason, effects),
@@ -361,7 +358,7 @@ impl Replica {
         self.positions.durable = self.positions.durable.max(upto.min(self.positions.end));
         self.commit(now, effects);
         if self.positions.durable == self.positions.end {
-            self.sync_due = None;
+            (self.unsynced_bytes, self.sync_due) = (0, None);
         }
     }
 

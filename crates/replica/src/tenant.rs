@@ -80,6 +80,8 @@ pub(crate) struct Tenant {
     idle_since: Offset,
     /// What is known of producers is only in memory: there was no room for it.
     unkept: bool,
+    /// The last roll was one that came early, and failed.
+    early_roll_failed: bool,
 }
 
 impl Tenant {
@@ -115,6 +117,7 @@ impl Tenant {
             checkpointed,
             idle_since,
             unkept: false,
+            early_roll_failed: false,
         })
     }
 
@@ -249,7 +252,7 @@ impl Tenant {
         match result {
             Ok(()) => {
                 self.log.synced(upto);
-                self.roll_early();
+                self.roll_early(upto);
                 self.step(Event::Synced { upto, watched: self.partition.is_watched() });
             }
             Err(reason) => self.step(Event::SyncFailed { reason: with_way_out(&reason) }),

@@ -232,7 +232,7 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
         "log.segment.bytes",
         Kind::Int { min: 1_024, max: INT_MAX },
         "1073741824",
-        "Size at which a new segment is begun, in bytes; at least 1024.",
+        "Size at which a new segment is begun, or up to a sixteenth earlier, in bytes; at least 1024.",
     ),
     inert(
         "segment.index.bytes",

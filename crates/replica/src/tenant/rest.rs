@@ -20,7 +20,7 @@ impl Tenant {
             return;
         }
         match self.log.rest() {
-            Ok(()) => self.step(Event::RolledDurable { upto: self.log.durable_end() }),
+            Ok(()) => self.step(Event::Durable { upto: self.log.durable_end() }),
             Err(error) => {
                 self.fault(&error);
             }

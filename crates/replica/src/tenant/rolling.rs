@@ -1,3 +1,5 @@
+use forebay_base::Offset;
+
 use super::Tenant;
 use crate::Refused;
 use crate::event::Event;
@@ -37,28 +39,38 @@ impl Tenant {
         }
     }
 
+    /// Rolls the log before the rest of a sync that has just ended is taken in, if no later moment is better: appends go on,
+    /// and the segment is nearly full. With no room left they would wait for the sync in flight by then, and for the
+    /// roll's own.
+    pub(super) fn roll_early(&mut self, upto: Offset) {
+        if !self.is_roll_cheap() {
+            return;
+        }
+        // Who waited for this sync does not wait for the roll.
+        self.step(Event::Durable { upto });
+        self.answer();
+        // One that fails is told to the volume, and not tried again before the segment is full.
+        self.early_roll_failed = self.roll().is_err();
+    }
+
+    fn is_roll_cheap(&self) -> bool {
+        self.log.is_nearly_full()
+            && (1..=EARLY_ROLL_BYTES_MAX).contains(&self.core.unsynced_bytes())
+            && !self.early_roll_failed
+            && self.closing.is_empty()
+            && self.core.failure().is_none()
+            && self.site.condition.report().state.takes_writes()
+    }
+
     pub(super) fn roll(&mut self) -> Result<(), Refused> {
         let rolled = self.log.roll(&self.core.producers().encode(), self.site.age_time());
         match rolled {
             Ok(()) => {
-                self.step(Event::RolledDurable { upto: self.log.durable_end() });
+                self.early_roll_failed = false;
+                self.step(Event::Durable { upto: self.log.durable_end() });
                 Ok(())
             }
             Err(error) => Err(self.fault(&error)),
-        }
-    }
-
-    /// A sync has just ended. If appends go on and the segment is nearly full, no later moment is better for a roll: with no
-    /// room left, appends would wait for the sync that is in flight by then, and for the roll's own.
-    pub(super) fn roll_early(&mut self) {
-        let has_little_to_sync = (1..=EARLY_ROLL_BYTES_MAX).contains(&self.core.unsynced_bytes());
-        if has_little_to_sync
-            && self.log.is_nearly_full()
-            && self.core.failure().is_none()
-            && self.site.condition.report().state.takes_writes()
-        {
-            // Without room for a new segment, this one is filled up.
-            let _ = self.roll();
         }
     }
 }

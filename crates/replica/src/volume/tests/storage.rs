@@ -224,31 +224,62 @@ fn a_segment_that_is_old_and_cannot_be_rolled_is_filled_up() {
     assert!(partition.view().failed.is_none());
 }
 
-#[test]
-fn a_segment_that_is_nearly_full_rolls_when_a_sync_ends_and_appends_go_on() {
-    let house = House::new();
+/// A partition whose only segment has room for less than a sixteenth, and how many segments it has.
+fn nearly_full(house: &House) -> (Arc<Partition>, impl Fn() -> usize) {
     let partition = house.open(0);
-    // In segments of a MiB, 64 KiB are a sixteenth.
     for _ in 0..10 {
         appended(&partition, batch(&"x".repeat(100_000)));
     }
     let dir = house.dir.path().join("partitions").join(id(0).to_string());
-    let is_segment = |name: &str| name.ends_with(".log");
-    let segments = || RealDisk.list(&dir).unwrap().iter().filter(|entry| is_segment(&entry.name)).count();
+    let segments = move || {
+        let found = RealDisk.list(&dir).unwrap();
+        found.iter().filter(|entry| entry.name.ends_with(".log")).count()
+    };
+    (partition, segments)
+}
+
+/// Appends two batches, the second while the sync of the first is in flight.
+fn append_during_a_sync(house: &House, partition: &Partition) {
+    let end = partition.view().end;
+    let gate = house.faults.sync_gate.lock().unwrap();
+    let first = partition.append(batch("a"), Acks::All);
+    eventually("written", || partition.view().end == end.plus(1));
+    let second = partition.append(batch("b"), Acks::All);
+    eventually("written while a sync is in flight", || partition.view().end == end.plus(2));
+    drop(gate);
+    assert_eq!(first.blocking_recv().unwrap().unwrap().base_offset, end);
+    assert_eq!(second.blocking_recv().unwrap().unwrap().base_offset, end.plus(1));
+}
+
+#[test]
+fn a_segment_that_is_nearly_full_rolls_when_a_sync_ends_and_appends_go_on() {
+    let house = House::new();
+    let (partition, segments) = nearly_full(&house);
     assert_eq!(
         (appended(&partition, batch("y")), segments()),
         (10, 1),
         "nothing was written during that sync"
     );
-    let gate = house.faults.sync_gate.lock().unwrap();
-    let first = partition.append(batch("a"), Acks::All);
-    eventually("written", || partition.view().end == Offset(12));
-    let second = partition.append(batch("b"), Acks::All);
-    eventually("written while a sync is in flight", || partition.view().end == Offset(13));
-    drop(gate);
-    assert_eq!(first.blocking_recv().unwrap().unwrap().base_offset, Offset(11));
-    assert_eq!(second.blocking_recv().unwrap().unwrap().base_offset, Offset(12));
+    append_during_a_sync(&house, &partition);
     eventually("rolled with room left", || segments() == 2);
     assert_eq!(appended(&partition, batch("c")), 13);
     assert_eq!(values(&partition.view(), Offset(10)), ["y", "a", "b", "c"]);
+}
+
+#[test]
+fn a_segment_that_cannot_roll_early_is_filled_up() {
+    let house = House::new();
+    let (partition, segments) = nearly_full(&house);
+    Faults::set(&house.faults.create, true);
+    append_during_a_sync(&house, &partition);
+    assert_eq!((appended(&partition, batch("c")), segments()), (12, 1));
+    Faults::set(&house.faults.create, false);
+    append_during_a_sync(&house, &partition);
+    assert_eq!((appended(&partition, batch("d")), segments()), (15, 1), "it is not tried again ...");
+    assert_eq!(
+        (appended(&partition, batch(&"x".repeat(100_000))), segments()),
+        (16, 2),
+        "... before it is full"
+    );
+    assert!(partition.view().failed.is_none());
 }
