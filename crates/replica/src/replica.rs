@@ -91,7 +91,7 @@ pub struct Replica {
     writing: Vec<Waiter>,
     /// `acks=all` appends in the file, by the high watermark they wait for.
     committing: BTreeMap<(Offset, Ticket), Waiter>,
-    /// Deletions whose `AdvanceStart` is in work.
+    /// Deletions whose `AdvanceStart` is in work, or comes when what they delete is durable.
     deleting: Vec<(Ticket, Offset)>,
 }
 
@@ -217,7 +217,7 @@ impl Replica {
                 self.fail(&reason, effects);
             }
             Event::Durable { upto } => self.durable(now, upto, effects),
-            Event::DeleteRecords { ticket, to } => self.delete_records(ticket, to, effects),
+            Event::DeleteRecords { ticket, to } => self.delete_records(now, ticket, to, effects),
             Event::StartMoved { to } => self.start_moved(to, effects),
             Event::StartStuck { reason } => self.start_stuck(&reason, effects),
             Event::Lead { epoch } => self.lead(epoch, effects),
@@ -345,7 +345,7 @@ impl Replica {
             Flush::Async => (false, ASYNC_WITHIN),
         };
         let due = *self.sync_due.get_or_insert(now + within);
-        if awaited || !self.committing.is_empty() || due <= now {
+        if awaited || !self.committing.is_empty() || self.deletion_waits() || due <= now {
             (self.syncing, self.unsynced_bytes, self.sync_due) = (true, 0, None);
             effects.push(Effect::Sync);
         }
@@ -355,8 +355,10 @@ impl Replica {
         if self.role != Role::Leading {
             return;
         }
-        self.positions.durable = self.positions.durable.max(upto.min(self.positions.end));
+        let before = self.positions.durable;
+        self.positions.durable = before.max(upto.min(self.positions.end));
         self.commit(now, effects);
+        self.delete_durable(before, effects);
         if self.positions.durable == self.positions.end {
             (self.unsynced_bytes, self.sync_due) = (0, None);
         }

@@ -254,6 +254,7 @@ impl Tenant {
                 self.log.synced(upto);
                 self.roll_early(upto);
                 self.step(Event::Synced { upto, watched: self.partition.is_watched() });
+                self.drop_deleted();
             }
             Err(reason) => self.step(Event::SyncFailed { reason: with_way_out(&reason) }),
         }

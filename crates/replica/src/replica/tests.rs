@@ -354,6 +354,47 @@ fn records_are_deleted_up_to_the_high_watermark_only() {
 }
 
 #[test]
+fn nothing_is_deleted_before_it_is_durable() {
+    let mut scene = Scene::new(0, 10);
+    scene.step("configure", Event::Configure { producer_expiry: DAY, flush: Flush::Async });
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written { bytes: 100, watched: false });
+    scene.delete(Some(11));
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written { bytes: 100, watched: false });
+    scene.delete(None);
+    scene.delete(Some(10));
+    scene.synced(11);
+    scene.step("start moved", Event::StartMoved { to: Offset(11) });
+    scene.step("rolled", Event::Durable { upto: Offset(12) });
+    scene.step("start moved", Event::StartMoved { to: Offset(12) });
+    scene.append(1, Acks::All);
+    scene.step("written", Event::Written { bytes: 100, watched: false });
+    scene.synced(12);
+    scene.delete(None);
+    scene.step("sync failed", Event::SyncFailed { reason: "no".into() });
+    scene.said(
+        "configure:
+         append all: write 1 at 10/3
+         written: publish 0..11..11, ok 1 10
+         delete: sync
+         append all: write 3 at 11/3
+         written: publish 0..12..12, ok 3 11
+         delete:
+         delete: advance 10
+         synced: advance 11, sync
+         start moved: publish 11..12..12, deleted 2 11, deleted 5 11
+         rolled: advance 12
+         start moved: publish 12..12..12, deleted 4 12
+         append all: write 6 at 12/3
+         written: publish 12..13..13, ok 6 12
+         synced:
+         delete: sync
+         sync failed: publish 12..13..13, no 7 Storage, fail no",
+    );
+}
+
+#[test]
 fn log_append_time_is_stamped_and_answered_to_duplicates_too() {
     let mut scene = Scene::new(0, 0);
     scene.timestamp_type = TimestampType::LogAppendTime;

@@ -33,6 +33,27 @@ fn a_failed_sync_fails_the_partition_and_reads_go_on() {
 }
 
 #[test]
+fn records_that_no_sync_has_stored_are_not_deleted() {
+    let house = House::new();
+    let partition = house.open_with(0, PartitionConfig { flush: Flush::Async, ..config() }, false);
+    appended(&partition, batch("synced"));
+    assert_eq!(partition.delete_records(Offset(1)).blocking_recv().unwrap(), Ok(Offset(1)));
+    appended(&partition, batch("lost"));
+    let gate = house.faults.sync_gate.lock().unwrap();
+    let delete = partition.delete_records(Offset(2));
+    let again = partition.delete_records(Offset(2));
+    Faults::set(&house.faults.sync, true);
+    let next = partition.append(batch("next"), Acks::Leader);
+    eventually("the writer goes on", || partition.view().end == Offset(3));
+    drop(gate);
+    assert!(next.blocking_recv().unwrap().is_ok());
+    for delete in [delete, again] {
+        assert!(matches!(delete.blocking_recv().unwrap(), Err(Refused::Storage(_))));
+    }
+    assert_eq!(partition.view().start, Offset(1));
+}
+
+#[test]
 fn a_full_disk_refuses_and_leaves_nothing_behind() {
     let mut house = House::new();
     let partition = house.open(0);
