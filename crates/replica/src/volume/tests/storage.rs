@@ -261,12 +261,18 @@ fn nearly_full(house: &House) -> (Arc<Partition>, impl Fn() -> usize) {
 
 /// Appends two batches, the second while the sync of the first is in flight.
 fn append_during_a_sync(house: &House, partition: &Partition) {
+    append_during_a_sync_and(house, partition, || {});
+}
+
+/// As [`append_during_a_sync`], and has something else happen before the sync ends.
+fn append_during_a_sync_and(house: &House, partition: &Partition, happen: impl FnOnce()) {
     let end = partition.view().end;
     let gate = house.faults.sync_gate.lock().unwrap();
     let first = partition.append(batch("a"), Acks::All);
     eventually("written", || partition.view().end == end.plus(1));
     let second = partition.append(batch("b"), Acks::All);
     eventually("written while a sync is in flight", || partition.view().end == end.plus(2));
+    happen();
     drop(gate);
     assert_eq!(first.blocking_recv().unwrap().unwrap().base_offset, end);
     assert_eq!(second.blocking_recv().unwrap().unwrap().base_offset, end.plus(1));
@@ -303,4 +309,23 @@ fn a_segment_that_cannot_roll_early_is_filled_up() {
         "... before it is full"
     );
     assert!(partition.view().failed.is_none());
+}
+
+#[test]
+fn nothing_rolls_early_on_a_full_volume() {
+    let house = House::new();
+    let (partition, segments) = nearly_full(&house);
+    let other = house.open(1);
+    append_during_a_sync_and(&house, &partition, || {
+        Faults::set(&house.faults.full, true);
+        assert!(matches!(append(&other, batch("refused")), Err(Refused::OutOfSpace(_))));
+        eventually("it counts as full", || !house.volume().condition().report().state.takes_writes());
+    });
+    assert_eq!(segments(), 1);
+    Faults::set(&house.faults.full, false);
+    eventually("written again", || {
+        append(&partition, batch("c")).is_ok_and(|at| at.base_offset == Offset(12))
+    });
+    append_during_a_sync(&house, &partition);
+    eventually("rolled with room left", || segments() == 2);
 }
