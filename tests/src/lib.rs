@@ -36,7 +36,7 @@ pub use binary::forebay;
 pub use churn::Churn;
 pub use conn::Conn;
 pub use ended::{run_to_end, tool};
-pub use eventually::eventually;
+pub use eventually::{Stopwatch, eventually};
 pub use failing_syncs::FailingSyncs;
 pub use fixture::{FIXTURE_SETTINGS, contents, fixtures, tar};
 pub use http::{get, json, metric, post, volume, volume_state};

@@ -27,7 +27,7 @@ const CROWD: usize = 100;
 const SHORT_FOR: Duration = Duration::from_secs(4);
 
 /// Connections are served again so soon after the crowd has gone.
-const BACK_WITHIN: Duration = Duration::from_secs(5);
+const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// An opening that finds no descriptor ends so soon: a second until it begins, 5 s of waiting, and as much again, or
 /// more, where the processors are lent elsewhere.
@@ -116,15 +116,14 @@ async fn a_server_without_descriptors_sheds_connections_and_no_partition_fails()
     let refused = metric(&server, "forebay_accept_failures_total") as u64;
     assert!(refused > 0, "it never ran out");
     let lines = server.lines().since(&lines);
-    assert!((1..=6).contains(&lines.warnings().count()), "{lines}");
+    // On a slow disk there are slow requests, too.
+    let warnings = lines.warnings().filter(|line| !line.contains("slow request")).count();
+    assert!((1..=6).contains(&warnings), "{lines}");
     let mut total = 0;
     for (partition, sure) in load.stop().await {
         total += check_numbered(&client, TOPIC, partition, sure).await;
     }
-    println!(
-        "{total} records, {refused} refused accepts, {} warnings, back after {back:?}",
-        lines.warnings().count()
-    );
+    println!("{total} records, {refused} refused accepts, {warnings} warnings, back after {back:?}");
 }
 
 /// Partitions that were not open yet when the descriptors went.

@@ -281,18 +281,18 @@ fn what_lies_behind_the_end_of_a_segment_is_not_waited_for() {
     }
     let reader = Reader::new(&server, 16, topic);
     let mut conn = server.conn();
-    let mut ask = |offset: i64| {
+    let mut ask = |offset: i64, wait_ms: i32| {
         let mut request = reader.request(&[(0, offset)], &[]);
-        (request.session_epoch, request.min_bytes, request.max_wait_ms) = (-1, 6_000, 2_000);
+        (request.session_epoch, request.min_bytes, request.max_wait_ms) = (-1, 6_000, wait_ms);
         let began = Instant::now();
         let bytes = told(&conn.call(16, &request))[&0].2;
         (bytes, began.elapsed())
     };
     for offset in 0..3 {
-        let (bytes, took) = ask(offset);
+        let (bytes, took) = ask(offset, 10_000);
         assert!(bytes > 3_000, "offset {offset}");
-        assert!(took < Duration::from_millis(1_500), "offset {offset}: {bytes} bytes after {took:?}");
+        assert!(took < Duration::from_secs(8), "offset {offset}: {bytes} bytes after {took:?}");
     }
-    let (bytes, took) = ask(3);
+    let (bytes, took) = ask(3, 2_000);
     assert!(bytes > 3_000 && took >= Duration::from_millis(1_900), "the last one is waited with: {took:?}");
 }

@@ -73,7 +73,7 @@ fn every_request_is_counted_in_the_stages_that_it_passes() {
 
 #[test]
 fn a_reader_that_takes_its_answer_slowly_is_logged_with_the_stage() {
-    const DELAY: Duration = Duration::from_millis(700);
+    const DELAY: Duration = Duration::from_millis(1_500);
     let server = Server::with(&[("slow.request.ms", "500")]);
     let mut conn = server.conn();
     conn.call(4, &create("t", 1, &[]));
@@ -86,15 +86,21 @@ fn a_reader_that_takes_its_answer_slowly_is_logged_with_the_stage() {
     request.max_bytes = 32 << 20;
     request.topics[0].partitions[0].partition_max_bytes = 32 << 20;
     conn.send(4, &request);
+    let mut len = [0; 4];
+    assert_eq!(conn.receive_raw(&mut len).unwrap(), 4, "the answer is under way");
     std::thread::sleep(DELAY);
-    assert!(conn.receive().unwrap().unwrap().len() > 20 * MIB);
+    let (mut left, mut buffer) = (u32::from_be_bytes(len) as usize, vec![0; MIB]);
+    assert!(left > 20 * MIB);
+    while left > 0 {
+        left -= conn.receive_raw(&mut buffer).unwrap();
+    }
     let line = eventually(|| slow_lines(&server).into_iter().find(|line| line.contains("Fetch")));
     let number = |name: &str| -> u64 {
         let (_, rest) = line.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}"));
         rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
     };
     assert!(number("send_ms") >= 500 && number("total_ms") >= number("send_ms"), "{line}");
-    assert!(number("queue_ms") + number("wait_ms") < 400, "{line}");
+    assert!(number("queue_ms") + number("wait_ms") < number("send_ms"), "{line}");
     for said in ["WARN", "client_id=\"black-box\"", "peer=127.0.0.1:", "listener=PLAINTEXT"] {
         assert!(line.contains(said), "{said}: {line}");
     }

@@ -18,6 +18,9 @@ use forebay_tests::{Conn, Server};
 /// Batches that are inflated one after the other before the request's turn comes.
 const AHEAD: usize = 12;
 
+/// The race is run this often at the most.
+const ROUNDS: i64 = 3;
+
 /// What takes the server a while to look into, where keys must be there.
 fn slow_batch() -> Bytes {
     let zeros = vec![0; 120 << 20];
@@ -41,13 +44,25 @@ fn a_batch_is_written_while_another_of_its_request_waits() {
         conn.call(8, &produce("plain", 0, BatchBuilder::new().record(1, None, Some(b"v")).build().unwrap()));
     assert_eq!(first.responses[0].partition_responses[0].error_code, 0);
     let slow = slow_batch();
-    let (visible, answered) = scope(|scope| {
+    // A disk that is slow for a moment may hold up the one that need not wait.
+    let is_early = (0..ROUNDS).any(|round| {
+        let (visible, answered) = race(&server, &slow, 2 + round);
+        println!("visible after {visible:?}, the whole request answered after {answered:?}");
+        visible < answered / 2
+    });
+    assert!(is_early, "it was written when the other one's turn had come");
+}
+
+/// How long until the record for one partition is visible, which makes the end `wanted`, and until its request is
+/// answered, whose other batch has many before it.
+fn race(server: &Server, slow: &Bytes, wanted: i64) -> (Duration, Duration) {
+    let mut conn = server.conn();
+    scope(|scope| {
         for _ in 0..AHEAD {
             scope.spawn(|| server.conn().call(8, &produce("compacted", 0, slow.clone())));
         }
         std::thread::sleep(Duration::from_millis(50));
         let began = Instant::now();
-        let (server, slow) = (&server, &slow);
         let both = scope.spawn(move || {
             let mut request =
                 produce("plain", 0, BatchBuilder::new().record(2, None, Some(b"w")).build().unwrap());
@@ -55,11 +70,9 @@ fn a_batch_is_written_while_another_of_its_request_waits() {
             server.conn().call(8, &request);
             began.elapsed()
         });
-        while end(&mut conn, "plain") < 2 && began.elapsed() < Duration::from_secs(60) {
+        while end(&mut conn, "plain") < wanted && began.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(2));
         }
         (began.elapsed(), both.join().unwrap())
-    });
-    println!("visible after {visible:?}, the whole request answered after {answered:?}");
-    assert!(visible < answered / 2, "written after {visible:?} only; answered after {answered:?}");
+    })
 }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use forebay_client::BatchBuilder;
 use forebay_tests::requests::{metadata, produce};
-use forebay_tests::{Conn, Server, get};
+use forebay_tests::{Conn, Server, Stopwatch, get};
 
 use crate::layout::WARM;
 
@@ -24,9 +24,9 @@ impl Asking {
             std::thread::spawn(move || {
                 let mut slowest = Duration::ZERO;
                 while !over.load(Ordering::Relaxed) {
-                    let began = Instant::now();
+                    let asked = Stopwatch::start();
                     ask();
-                    slowest = slowest.max(began.elapsed());
+                    slowest = slowest.max(asked.elapsed());
                     std::thread::sleep(PAUSE);
                 }
                 slowest
@@ -74,9 +74,9 @@ impl Made {
             let names: Vec<String> = (0..4).map(|number| format!("made-{number}")).collect();
             let mut answered = Duration::ZERO;
             for name in &names {
-                let began = Instant::now();
+                let asked = Stopwatch::start();
                 Conn::open(&address).call(9, &metadata(name));
-                answered = answered.max(began.elapsed());
+                answered = answered.max(asked.elapsed());
             }
             let taker = |name: &String| {
                 let (conn, name) = (Conn::open(&address), name.clone());

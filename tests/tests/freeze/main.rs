@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_tests::{Dice, Load, block_on, check_numbered, metric, number};
+use forebay_tests::{Dice, Load, Stopwatch, block_on, check_numbered, metric, number};
 
 use asking::{Asking, Made};
 use findings::Findings;
@@ -33,8 +33,11 @@ use reading::Reading;
 const BEFORE: Duration = Duration::from_secs(4);
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// The freeze is this old when its rates are taken: by then everyone who writes waits.
+/// Everyone who writes waits once nothing was acknowledged for so long; rates are taken from then on.
 const SETTLED: Duration = Duration::from_millis(500);
+
+/// Looks at the most for that.
+const SETTLED_AFTER: usize = 3;
 
 /// Least share of their rate that the undisturbed keep.
 const KEPT: f64 = 0.9;
@@ -95,6 +98,17 @@ async fn rates(while_: Duration, blocked: &Load, other: &Load, reading: &Reading
     std::array::from_fn(|index| (last[index] - first[index]) as f64 / seconds)
 }
 
+/// Waits until nothing is acknowledged any more that was under way when the freeze began.
+async fn settle(blocked: &Load) {
+    for _ in 0..SETTLED_AFTER {
+        let before = blocked.acknowledged();
+        tokio::time::sleep(SETTLED).await;
+        if blocked.acknowledged() == before {
+            return;
+        }
+    }
+}
+
 async fn run(which: Frozen) {
     let seconds = number("FOREBAY_FREEZE_SECONDS", 10);
     let mut dice = Dice::new("FOREBAY_FREEZE_SEED");
@@ -110,14 +124,14 @@ async fn run(which: Frozen) {
     let frozen = layout.frozen.freeze();
     let began = Instant::now();
     let asking = Asking::start(&layout.server, &over);
-    tokio::time::sleep(SETTLED).await;
+    settle(&blocked).await;
     let made = Made::start(&layout.server);
     let flood = source.start();
     let during = rates(Duration::from_secs(seconds) - began.elapsed(), &blocked, &other, &reading).await;
     let silent = blocked.acknowledged();
     let held_mib = metric(&layout.server, "forebay_request_memory_bytes") / f64::from(1 << 20);
     drop(frozen);
-    let thawed = Instant::now();
+    let thawed = Stopwatch::start();
     while blocked.acknowledged() == silent && thawed.elapsed() < Duration::from_secs(30) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -12,7 +12,7 @@ use crate::{BACK_MOSTLY, MIB};
 const TOPICS: usize = 6;
 
 /// What is deleted gives its space back so soon.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
+const GONE_WITHIN: Duration = Duration::from_secs(30);
 
 /// When that much comes free, the volume takes writes again.
 const ENOUGH_BYTES: u64 = 28 * MIB;

@@ -64,12 +64,15 @@ fn what_is_well_is_shown_as_well_again_after_each_break() {
     for _ in 0..RESETS {
         assert_eq!(post(server.http(), "/v1/sessions/reset").unwrap(), (200, r#"{"reset":1}"#.to_owned()));
         wait_for(&server, "Online", KNOWN_WITHIN);
-        let list = json(&server, "/v1/volumes");
-        assert_eq!(list["volumes"][0]["state"], "Normal", "{list}");
+        eventually("the volume is shown as well", KNOWN_WITHIN, || {
+            json(&server, "/v1/volumes")["volumes"][0]["state"] == "Normal"
+        });
     }
     server.restart();
     wait_for(&server, "Online", KNOWN_WITHIN);
-    assert_eq!(json(&server, "/readyz")["complaints"], Value::Array(Vec::new()));
+    eventually("nothing is complained of", KNOWN_WITHIN, || {
+        json(&server, "/readyz")["complaints"] == Value::Array(Vec::new())
+    });
     let log = server.log();
     assert!(!log.contains("is not heard of"), "{log}");
 }

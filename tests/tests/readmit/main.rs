@@ -30,7 +30,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// What could not be deleted is tried again after ten seconds.
-const STRAY_WITHIN: Duration = Duration::from_secs(15);
+const STRAY_WITHIN: Duration = Duration::from_secs(30);
 
 fn is_ready(server: &Server) -> bool {
     get(server.http(), "/readyz").unwrap().0 == 200

@@ -12,7 +12,7 @@ use crate::*;
 fn quick() -> ClientConfig {
     ClientConfig {
         backoff_min: Duration::from_millis(1),
-        request_timeout: Duration::from_millis(300),
+        request_timeout: Duration::from_secs(1),
         retry_timeout: Duration::from_secs(5),
         ..ClientConfig::default()
     }
