@@ -42,9 +42,11 @@ impl Stopwatch {
     }
 }
 
-/// What was taken of all processors since the machine runs; zero where the system does not tell.
+/// What was taken of a processor since the machine runs, the mean of all, and so never more than the time that passes;
+/// zero where the system does not tell.
 fn stolen() -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let ticks = stat.lines().next().and_then(|all| all.split_whitespace().nth(8)?.parse().ok());
-    TICK * ticks.unwrap_or(0)
+    let processors = stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count().max(1);
+    TICK * ticks.unwrap_or(0) / processors as u32
 }

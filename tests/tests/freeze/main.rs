@@ -128,7 +128,7 @@ async fn run(which: Frozen) {
     let made = Made::start(&layout.server);
     let flood = source.start();
     let during = rates(Duration::from_secs(seconds) - began.elapsed(), &blocked, &other, &reading).await;
-    let silent = blocked.acknowledged();
+    let (silent, unopened) = (blocked.acknowledged(), reading.unopened());
     let held_mib = metric(&layout.server, "forebay_request_memory_bytes") / f64::from(1 << 20);
     drop(frozen);
     let thawed = Stopwatch::start();
@@ -141,6 +141,7 @@ async fn run(which: Frozen) {
     let mut found = Findings::new(format!("{which:?}, {seconds} s"));
     found.at_most("records/s acknowledged by the frozen directory", during[0], 0.0);
     found.at_least("rate kept by readers of its cached data", during[2] / before[2], KEPT);
+    found.at_least("partitions nobody had opened, at the thaw", unopened as f64, 1.0);
     found.at_least("rate kept by writers of the other directory", during[1] / before[1], KEPT);
     found.note(format!(
         "before {before:.0?}, during {during:.0?} (blocked, other: records/s; reads: fetches/s)"

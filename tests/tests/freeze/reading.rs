@@ -55,6 +55,11 @@ impl Reading {
         self.shared.fetched.load(Ordering::Relaxed)
     }
 
+    /// How many partitions are left that nobody has opened.
+    pub(crate) fn unopened(&self) -> usize {
+        self.shared.unopened.len().saturating_sub(self.shared.next.load(Ordering::Relaxed))
+    }
+
     /// Waits for the end; how many fetches were refused or empty.
     pub(crate) fn join(self) -> i64 {
         self.readers.into_iter().for_each(|reader| reader.join().expect("a reader is answered"));
@@ -66,7 +71,7 @@ impl Shared {
     fn read(&self, mut conn: Conn, over: &AtomicBool) {
         while !over.load(Ordering::Relaxed) {
             let turn = self.next.fetch_add(1, Ordering::Relaxed);
-            // On a slow disk it may take longer than they last until the freeze is over.
+            // They may run out once the freeze is over, on a slow disk.
             if let Some(unopened) = self.unopened.get(turn) {
                 self.fetch(&mut conn, UNOPENED, *unopened);
             }
